@@ -1,0 +1,1 @@
+"""Verdict -> world -> RobotState: a simulated or physical arm behind one protocol."""

@@ -1,0 +1,36 @@
+"""The first rung of the ladder: the state follows the command, no physics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ros2_sim2real.robot import RobotSpec
+from ros2_sim2real.signals import Array, RobotState, frozen
+
+
+class LoopbackBackend:
+    """Measures exactly what was commanded one period ago."""
+
+    def __init__(self, spec: RobotSpec, *, rate_hz: float) -> None:
+        self._home = spec.home
+        self._period = 1.0 / rate_hz
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Goes back to the home pose."""
+        self._q = self._home
+        self._dq = frozen(np.zeros_like(self._home))
+        self._command = self._home
+
+    def command(self, q: Array) -> None:
+        """Takes the set-point that holds from now on, (nq,) [rad]."""
+        self._command = q
+
+    def advance(self) -> None:
+        """Moves to the set-point."""
+        self._dq = frozen((self._command - self._q) / self._period)
+        self._q = frozen(self._command)
+
+    def state(self, stamp_ns: int) -> RobotState:
+        """Returns the last set-point and the speed that led there."""
+        return RobotState(stamp_ns, self._q, self._dq)

@@ -1,0 +1,89 @@
+"""Every state and command of a simulated run, written once at the end: what the bench reads."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ros2_sim2real.errors import ConfigError
+from ros2_sim2real.signals import Array, Command, RobotState
+
+
+class Record:
+    """Grows in memory: a minute at 500 Hz is about 5 MB for seven joints."""
+
+    def __init__(self, joints: Sequence[str], rate_hz: float) -> None:
+        self._joints = list(joints)
+        self._rate = rate_hz
+        self._states: list[tuple[int, Array, Array]] = []
+        self._commands: list[tuple[int, Array, float]] = []
+
+    def state(self, state: RobotState) -> None:
+        """Takes a published state."""
+        self._states.append((state.stamp_ns, state.q, state.dq))
+
+    def command(self, command: Command, latency_ns: int | None) -> None:
+        """Takes a received command; `latency_ns` since its state was published, if known."""
+        self._commands.append(
+            (command.stamp_ns, command.q, np.nan if latency_ns is None else latency_ns * 1e-9)
+        )
+
+    def write(self, path: str) -> None:
+        """Writes npz; the file is complete or absent. Raises ConfigError when it cannot."""
+        n = len(self._joints)
+        arrays = {
+            "stamp_ns": np.array([s[0] for s in self._states], dtype=np.int64),
+            "q": np.array([s[1] for s in self._states]).reshape(-1, n),
+            "dq": np.array([s[2] for s in self._states]).reshape(-1, n),
+            "command_stamp_ns": np.array([c[0] for c in self._commands], dtype=np.int64),
+            "command": np.array([c[1] for c in self._commands]).reshape(-1, n),
+            "latency": np.array([c[2] for c in self._commands], dtype=np.float64),
+            "joints": np.array(self._joints),
+            "rate_hz": np.array(self._rate),
+        }
+        target = Path(path)
+        try:
+            with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npz", delete=False) as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(file.name, target)
+        except OSError as error:
+            raise ConfigError("record", [f"cannot write {path}: {error.strerror}"]) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A record as read back. Times in seconds from the first state."""
+
+    stamp_ns: NDArray[np.int64]  # (n,)
+    q: Array  # (n, nq) [rad]
+    dq: Array  # (n, nq) [rad/s]
+    command_stamp_ns: NDArray[np.int64]  # (m,)
+    command: Array  # (m, nq) [rad]
+    latency: Array  # (m,) [s]
+    rate_hz: float
+
+    @property
+    def t(self) -> Array:
+        """Returns the time of every state since the first, (n,) [s]."""
+        t: Array = (self.stamp_ns - self.stamp_ns[0]) * 1e-9
+        return t
+
+
+def read_run(path: Path) -> Run:
+    """Returns the record at `path`."""
+    with np.load(path, allow_pickle=False) as data:
+        return Run(
+            stamp_ns=data["stamp_ns"],
+            q=data["q"],
+            dq=data["dq"],
+            command_stamp_ns=data["command_stamp_ns"],
+            command=data["command"],
+            latency=data["latency"],
+            rate_hz=float(data["rate_hz"]),
+        )

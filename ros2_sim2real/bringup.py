@@ -1,0 +1,177 @@
+"""Which nodes run in which situation, with which parameters: read by launch/ and by the CLI."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
+
+from ros2_sim2real.config import Schema
+from ros2_sim2real.contract import PolicyContract
+from ros2_sim2real.errors import BringupError
+from ros2_sim2real.policy.load import contract_of
+from ros2_sim2real.robot import load_robot
+
+Situation = Literal["sim", "real"]
+Value = str | float | int | bool
+TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
+SIM_RATE = 50.0  # [Hz] the control rate in simulation is the policy's, or a multiple of it, from here
+
+
+class Arguments(Schema):
+    """Arguments of a bring-up, the same for `ros2 launch` and for `sim2real up`."""
+
+    robot: str = Field("ur5e", description="robot file: a path, or a name within config/robots")
+    policy: str = Field(
+        "", description="policy file or name, or hold, sine, replay:FILE.npz; empty: the robot's own"
+    )
+    backend: Literal["mujoco", "loopback", "external"] = Field(
+        "mujoco", description="what stands for the arm; external: any publisher of joint_states"
+    )
+    mode: Literal["shadow", "active"] = Field(
+        "active", description="shadow: the whole graph runs, nothing is sent"
+    )
+    composition: Literal["pipeline", "nodes"] = Field(
+        "pipeline", description="policy and correction in one process, or a node each"
+    )
+    namespace: str = Field("", description="prefix of every topic")
+    time: Literal["real", "free", "lockstep"] = Field(
+        "real", description="simulated time: wall clock, as fast as the graph answers, or in lockstep"
+    )
+    rate_hz: float = Field(0.0, ge=0.0, le=1000.0, description="control rate, 0: from the policy")
+    goals: str = Field("tour", description="goals at start: x,y,z;… [m], a JSON file, tour, or empty")
+    goal_period: float = Field(5.0, gt=0.0, description="time that each of `goals` holds [s]")
+    camera: str = Field("", description="MJCF camera to publish, empty: none")
+    transport: Literal["shm", "default"] = Field(
+        "shm", description="shm: this machine only, no network sockets; default: what the DDS does"
+    )
+    seed: int = Field(0, ge=0, description="start of everything random in the simulation")
+    record: str = Field("", description="npz file for every state and command of the simulation")
+    stop_after: float = Field(0.0, ge=0.0, description="end after this much simulated time [s]")
+
+
+# What differs between the situations is the default of a few arguments, nothing else.
+DEFAULTS: dict[Situation, dict[str, Value]] = {
+    "sim": {},
+    "real": {"backend": "external", "mode": "shadow", "goals": ""},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One process: an executable of this package, and its parameters."""
+
+    executable: str
+    parameters: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a situation starts."""
+
+    nodes: tuple[NodePlan, ...]
+    namespace: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def arguments(situation: Situation, given: dict[str, Value]) -> Arguments:
+    """Returns the arguments of a situation: its defaults, then what was given.
+
+    Raises:
+        ConfigError: unknown names and values outside their choice, all at once.
+    """
+    from ros2_sim2real.config import validate
+
+    return validate({**DEFAULTS[situation], **given}, Arguments, where=f"arguments of `{situation}`")
+
+
+def plan(args: Arguments) -> Plan:
+    """Returns the processes that `args` describe; every file they name is read and checked here.
+
+    Raises:
+        Sim2RealError: a missing or unfit robot or policy, or arguments that exclude each other.
+    """
+    if args.backend == "external" and args.mode == "active":
+        raise BringupError(
+            "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part of this release. "
+            "Use mode:=shadow, or backend:=mujoco"
+        )
+    if args.backend == "external" and args.time != "real":
+        raise BringupError(f"`time` got '{args.time}', an external arm runs in real time. Leave it out")
+    spec = load_robot(args.robot)
+    policy = args.policy or default_policy(spec.name)
+    contract = contract_of(policy)
+    if contract is not None:
+        contract.check_robot(spec)
+    goals = args.goals if contract is not None and contract.goal is not None else ""
+    rate = args.rate_hz or control_rate(contract)
+    simulated = args.backend != "external"
+    stage: dict[str, Value] = {
+        "robot": args.robot,
+        "policy": policy,
+        "goals": goals,
+        "goal_period": args.goal_period,
+        "state_clock": "stamp" if simulated else "ros",
+    }
+    nodes = [NodePlan("pipeline", stage)]
+    if args.composition == "nodes":
+        nodes = [NodePlan("policy", stage), NodePlan("correction", {"robot": args.robot})]
+    nodes.append(
+        NodePlan(
+            "safety",
+            {
+                "robot": args.robot,
+                "rate_hz": rate,
+                "mode": args.mode,
+                "auto_enable": simulated and args.mode == "active",
+                "clock": "monotonic" if args.time == "real" else "stamp",
+            },
+        )
+    )
+    if simulated:
+        nodes.append(NodePlan(args.backend, _simulation(args, policy, rate)))
+    environment = {TRANSPORT_VARIABLE: "SHM"} if args.transport == "shm" else {}
+    return Plan(tuple(nodes), args.namespace, environment)
+
+
+def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
+    common: dict[str, Value] = {
+        "robot": args.robot,
+        "rate_hz": rate,
+        "time": args.time,
+        "seed": args.seed,
+        "record": args.record,
+        "stop_after": args.stop_after,
+    }
+    if args.backend == "mujoco":
+        common |= {"policy": policy, "camera": args.camera}
+    return common
+
+
+def default_policy(robot: str) -> str:
+    """Returns the newest policy of ours for the robot, `sine` when there is none."""
+    from ros2_sim2real import paths
+
+    names = [n for n in paths.known("models/policies", "*.onnx") if n.split("-")[1:2] == [robot]]
+    return max(names, key=lambda n: n.split("-")[2]) if names else "sine"
+
+
+def control_rate(contract: PolicyContract | None) -> float:
+    """Returns the smallest multiple of the policy's rate that is at least 50 Hz."""
+    if contract is None:
+        return 100.0
+    return contract.rate_hz * math.ceil(SIM_RATE / contract.rate_hz - 1e-9)
+
+
+def command_line(node: NodePlan, namespace: str) -> list[str]:
+    """Returns the arguments after the executable, as `ros2 run` would pass them."""
+    out = ["--ros-args"]
+    if namespace.strip("/"):
+        out += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    for name, value in node.parameters.items():
+        # JSON is YAML: a text that looks like a number stays a text
+        out += ["-p", f"{name}:={json.dumps(value)}"]
+    return out

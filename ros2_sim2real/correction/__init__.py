@@ -1,0 +1,1 @@
+"""Target -> Command: what the policy wants becomes what this arm does."""

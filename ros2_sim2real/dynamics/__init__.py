@@ -1,0 +1,1 @@
+"""Models of the arm shared by every stage: rigid bodies by MuJoCo, kinematics."""

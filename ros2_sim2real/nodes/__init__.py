@@ -1,0 +1,1 @@
+"""The only folder that imports ROS: thin shells around the stages."""

@@ -1,0 +1,210 @@
+"""Gives a simulated arm a clock and topics: real time, free running, or in lockstep."""
+
+from __future__ import annotations
+
+import array
+import time
+from collections import deque
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ros2_sim2real.backends.base import Backend
+from ros2_sim2real.backends.record import Record
+from ros2_sim2real.config import Schema
+from ros2_sim2real.errors import BackendFault, JointMismatch
+from ros2_sim2real.nodes import qos
+from ros2_sim2real.nodes.convert import Reorder, command_from, to_stamp
+from ros2_sim2real.nodes.health import Health
+from ros2_sim2real.nodes.shell import IDLE, StageNode
+from ros2_sim2real.robot import RobotSpec
+from ros2_sim2real.signals import Command, Level, Status
+
+RESET_GAP_NS = 1_000_000_000  # a reset shows as a jump forward: time never runs back
+RETRY = 0.1  # [s] of silence after which a state is sent again
+CLOCK_HZ = 100.0
+
+
+class SimulationParameters(Schema):
+    """Parameters of every simulated backend."""
+
+    robot: str = Field(description="robot file: a path, or a name within config/robots")
+    rate_hz: float = Field(gt=0.0, le=1000.0, description="states a second")
+    time: Literal["real", "free", "lockstep"] = Field(
+        "real", description="real: wall clock; free: as fast as commands come; lockstep: waits for each"
+    )
+    seed: int = Field(0, ge=0, description="start of everything random")
+    paused: bool = Field(False, description="start paused")
+    record: str = Field("", description="npz file for every state and command, written at the end")
+    stop_after: float = Field(0.0, ge=0.0, description="end after this much simulated time [s], 0: never")
+
+
+class SimulationNode(StageNode):
+    """Publishes states, applies the commands that answer them, owns simulated time."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.config, spec, self.backend = self.build()
+        self._joints = list(spec.joint_names)
+        self._reorder = Reorder(spec.joint_names)
+        self._period_ns = 1e9 / self.config.rate_hz
+        self._tick = 0
+        self._offset_ns = 0
+        self._started = self._answered = False
+        self._waiting = False  # for the answer to the last state
+        self._paused = self.config.paused
+        self._due = time.monotonic()
+        self._sent: deque[tuple[int, int]] = deque(maxlen=64)
+        self._fault = ""
+        self._record = Record(spec.joint_names, self.config.rate_hz) if self.config.record else None
+        self._state_msg = JointState(name=self._joints)
+        self._state_out = self.create_publisher(JointState, "joint_states", qos.RELIABLE)
+        self._clock_out = self.create_publisher(Clock, "/clock", qos.CLOCK)
+        self._clock_every = max(1, round(self.config.rate_hz / CLOCK_HZ))
+        self.create_subscription(JointTrajectory, "safety/command", self._on_command, qos.RELIABLE)
+        self.create_service(Trigger, f"{name}/reset", self._on_reset)
+        self.create_service(Trigger, f"{name}/step", self._on_step)
+        self.create_service(SetBool, f"{name}/set_pause", self._on_pause)
+        self._health = Health(self, name, self._status, expects="safety/command")
+
+    def build(self) -> tuple[SimulationParameters, RobotSpec, Backend]:
+        """Declares the parameters and makes the arm."""
+        raise NotImplementedError
+
+    def published(self, stamp_ns: int) -> None:
+        """Runs after every state: what else a backend shows."""
+
+    @property
+    def now_ns(self) -> int:
+        """Returns simulated time, strictly increasing over resets."""
+        return self._offset_ns + round(self._tick * self._period_ns)
+
+    def _on_command(self, msg: JointTrajectory) -> None:
+        received = time.perf_counter_ns()
+        try:
+            command = command_from(msg, self._reorder)
+        except JointMismatch as error:
+            self._health.refuse(str(error))
+            return
+        if not np.isfinite(command.q).all():
+            self._health.refuse("a command that is not finite; the gate must stand before this node")
+            return
+        self._health.heard()
+        self.backend.command(command.q)
+        self._measure(command, received)
+        if self.config.time != "real" and self._waiting and command.stamp_ns == self.now_ns:
+            self._waiting, self._answered = False, True
+            self._advance()
+
+    def _measure(self, command: Command, received_ns: int) -> None:
+        latency = next((received_ns - t for s, t in self._sent if s == command.stamp_ns), None)
+        if latency is not None:
+            self._health.stepped(latency)
+        if self._record is not None:
+            self._record.command(command, latency)
+
+    def _advance(self) -> None:
+        if self._paused or self._fault:
+            return
+        self._pass_period()
+        self._publish()
+
+    def _pass_period(self) -> None:
+        try:
+            self.backend.advance()
+        except BackendFault as error:
+            self._fault = str(error)
+            self.get_logger().error(self._fault)
+            return
+        self._tick += 1
+
+    def _publish(self) -> None:
+        stamp_ns = self.now_ns
+        state = self.backend.state(stamp_ns)
+        if self._record is not None:
+            self._record.state(state)
+        stamp = to_stamp(stamp_ns)
+        msg = self._state_msg
+        msg.header.stamp = stamp
+        msg.position = array.array("d", state.q.tobytes())
+        msg.velocity = array.array("d", state.dq.tobytes())
+        self._sent.append((stamp_ns, time.perf_counter_ns()))
+        self._state_out.publish(msg)
+        self._waiting = True
+        self._due = time.monotonic() + RETRY if self.config.time != "real" else self._due
+        if self._tick % self._clock_every == 0:
+            self._clock_out.publish(Clock(clock=stamp))
+        self.published(stamp_ns)
+
+    def wait(self) -> float:
+        """Returns the time until the next state is due [s]."""
+        return max(0.0, min(IDLE, self._due - time.monotonic()))
+
+    def tick(self) -> bool:
+        """Publishes the state that is due; returns False after `stop_after`."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._on_due(now)
+        self._health.report()
+        limit = self.config.stop_after
+        return not (self._fault and limit) and not (limit and self.now_ns >= limit * 1e9)
+
+    def _on_due(self, now: float) -> None:
+        if self.config.time == "real":
+            period = self._period_ns * 1e-9
+            # after a stall the schedule restarts; a burst of old states would help nobody
+            self._due = self._due + period if now - self._due < 5 * period else now + period
+        else:
+            self._due = now + RETRY
+        if self._paused:
+            return
+        if not self._started:
+            self._started = True
+            self._publish()
+        elif self.config.time == "real" or (self.config.time == "free" and self._answered):
+            self._advance()  # free running: nobody answered in time, the last set-point holds
+        elif self._waiting:
+            self._state_out.publish(self._state_msg)  # the state or its answer got lost
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.backend.reset(self.config.seed)
+        self._fault = ""
+        self._offset_ns += RESET_GAP_NS
+        self._publish()
+        response.success, response.message = True, "at the home pose; time went on by 1 s"
+        return response
+
+    def _on_step(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._paused and not self._fault
+        response.message = f"one period, now at {self.now_ns * 1e-9:.3f} s"
+        if not response.success:
+            response.message = self._fault or "pause first (set_pause)"
+            return response
+        self._pass_period()
+        self._publish()
+        return response
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        was, self._paused = self._paused, bool(request.data)
+        if was and not self._paused:
+            self._due = time.monotonic()
+            if self._started and not self._waiting:
+                self._publish()  # its answer was not acted upon: ask again
+        response.success, response.message = True, "paused" if self._paused else "running"
+        return response
+
+    def _status(self) -> Status:
+        if self._fault:
+            return Status(Level.ERROR, self._fault, {})
+        word = "paused" if self._paused else self.config.time
+        return Status(Level.OK, word, {"time_s": self.now_ns * 1e-9})
+
+    def stop(self) -> None:
+        """Writes the record."""
+        if self._record is not None:
+            self._record.write(self.config.record)

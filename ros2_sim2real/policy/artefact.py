@@ -1,0 +1,117 @@
+"""A policy file opened and checked: sealed bytes, plain graph, contract that fits the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ros2_sim2real import paths
+from ros2_sim2real.contract import METADATA_KEY, PolicyContract, parse_contract
+from ros2_sim2real.errors import ContractError, PolicyFileError
+from ros2_sim2real.policy.model_file import ModelFile, read_model
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A verified policy file and the contract inside it."""
+
+    file: ModelFile
+    contract: PolicyContract
+
+    @property
+    def name(self) -> str:
+        """Returns file name and first digits of the hash, for logs and statuses."""
+        return f"{Path(self.file.path).stem}@{self.file.sha256[:8]}"
+
+
+def find_policy(name: str) -> Path:
+    """Returns the policy file that `name` means: a path, or a name within models/policies.
+
+    Raises:
+        PolicyFileError: there is none.
+    """
+    path = paths.find(name, folder="models/policies", suffixes=(".onnx",))
+    if path is None:
+        raise PolicyFileError(
+            f"policy `{name}` is neither a file nor in models/policies. Known: "
+            f"{paths.known('models/policies', '*.onnx')}"
+        )
+    return path
+
+
+def load_artefact(path: Path | str) -> Artefact:
+    """Returns the policy file at `path`, verified.
+
+    Raises:
+        PolicyFileError: damaged, or the graph refers to data outside the file.
+        ContractError: no contract inside, or one that does not fit the graph.
+    """
+    file = read_model(path)
+    graph = parse_graph(file.content, where=file.path)
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    if METADATA_KEY not in metadata:
+        raise ContractError(
+            f"{path}: holds no contract (metadata `{METADATA_KEY}`). Export it with `sim2real train`, or convert it "
+            "with `sim2real import`"
+        )
+    contract = parse_contract(metadata[METADATA_KEY], where=str(path))
+    _check_widths(graph, contract, where=str(path))
+    return Artefact(file=file, contract=contract)
+
+
+def parse_graph(content: bytes, *, where: str) -> onnx.ModelProto:
+    """Returns the ONNX model in `content`; nothing outside those bytes is read."""
+    try:
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=False)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
+        detail = " ".join(str(error).split())[:160] or type(error).__name__
+        raise PolicyFileError(f"{where}: not a valid ONNX model: {detail}. Export it again") from None
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise PolicyFileError(
+                f"{where}: tensor `{tensor.name}` lies in another file, which is never read. Export one file with "
+                "its weights inside"
+            )
+    return model
+
+
+def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    found = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                found.append(attribute.t)
+            found.extend(attribute.tensors)
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                found.extend(_tensors(inner))
+    return found
+
+
+def _check_widths(model: onnx.ModelProto, contract: PolicyContract, *, where: str) -> None:
+    problems: list[str] = []
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = {v.name: v for v in model.graph.input if v.name not in stored}
+    outputs = {v.name: v for v in model.graph.output}
+    rows = (
+        ("input", inputs, contract.input, contract.observation_width),
+        ("output", outputs, contract.output, contract.action_width),
+    )
+    for what, values, name, width in rows:
+        if name not in values:
+            problems.append(f"`{what}` is '{name}' in the contract, the graph has {sorted(values)}")
+            continue
+        tensor = values[name].type.tensor_type
+        shape = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
+        if tensor.elem_type != onnx.TensorProto.FLOAT:
+            problems.append(f"`{what}` '{name}' is not float32")
+        if len(shape) != 2 or shape[1] != width or (isinstance(shape[0], int) and shape[0] != 1):
+            problems.append(f"`{what}` '{name}' has shape {shape} in the graph, [1, {width}] in the contract")
+    unexpected = sorted(set(inputs) - {contract.input})
+    if unexpected:
+        problems.append(f"`input`: the graph also wants {unexpected}, which the contract does not name")
+    if problems:
+        raise ContractError(f"{where}: " + "; ".join(problems) + ". Export the policy again")

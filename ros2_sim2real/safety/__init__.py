@@ -1,0 +1,1 @@
+"""Command -> Verdict: nothing moves an arm except through here. Imports signals, robot, errors only."""
