@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 from pydantic import Field
 
-from ros2_sim2real.config import Schema
+from ros2_sim2real import headless, paths
+from ros2_sim2real.config import Schema, validate
 from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.errors import BringupError
 from ros2_sim2real.policy.load import contract_of
@@ -18,7 +21,9 @@ from ros2_sim2real.robot import load_robot
 Situation = Literal["sim", "real"]
 Value = str | float | int | bool
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
-SIM_RATE = 50.0  # [Hz] the control rate in simulation is the policy's, or a multiple of it, from here
+MIN_RATE = (
+    50.0  # [Hz] the control rate in simulation is the policy's, or a multiple of it, from here
+)
 
 
 class Arguments(Schema):
@@ -26,7 +31,8 @@ class Arguments(Schema):
 
     robot: str = Field("ur5e", description="robot file: a path, or a name within config/robots")
     policy: str = Field(
-        "", description="policy file or name, or hold, sine, replay:FILE.npz; empty: the robot's own"
+        "",
+        description="policy file or name, or hold, sine, replay:FILE.npz; empty: the robot's own",
     )
     backend: Literal["mujoco", "loopback", "external"] = Field(
         "mujoco", description="what stands for the arm; external: any publisher of joint_states"
@@ -39,10 +45,13 @@ class Arguments(Schema):
     )
     namespace: str = Field("", description="prefix of every topic")
     time: Literal["real", "free", "lockstep"] = Field(
-        "real", description="simulated time: wall clock, as fast as the graph answers, or in lockstep"
+        "real",
+        description="simulated time: wall clock, as fast as the graph answers, or in lockstep",
     )
     rate_hz: float = Field(0.0, ge=0.0, le=1000.0, description="control rate, 0: from the policy")
-    goals: str = Field("tour", description="goals at start: x,y,z;… [m], a JSON file, tour, or empty")
+    goals: str = Field(
+        "tour", description="goals at start: x,y,z;… [m], a JSON file, tour, or empty"
+    )
     goal_period: float = Field(5.0, gt=0.0, description="time that each of `goals` holds [s]")
     camera: str = Field("", description="MJCF camera to publish, empty: none")
     transport: Literal["shm", "default"] = Field(
@@ -76,6 +85,10 @@ class Plan:
     namespace: str
     environment: dict[str, str] = field(default_factory=dict)
 
+    def missing_environment(self) -> dict[str, str]:
+        """Returns the variables that the user has not set already: what the user set is kept."""
+        return {k: v for k, v in self.environment.items() if k not in os.environ}
+
 
 def arguments(situation: Situation, given: dict[str, Value]) -> Arguments:
     """Returns the arguments of a situation: its defaults, then what was given.
@@ -83,9 +96,44 @@ def arguments(situation: Situation, given: dict[str, Value]) -> Arguments:
     Raises:
         ConfigError: unknown names and values outside their choice, all at once.
     """
-    from ros2_sim2real.config import validate
+    return validate(
+        {**DEFAULTS[situation], **given}, Arguments, where=f"arguments of `{situation}`"
+    )
 
-    return validate({**DEFAULTS[situation], **given}, Arguments, where=f"arguments of `{situation}`")
+
+@dataclass(frozen=True, slots=True)
+class ArgumentRow:
+    """One launch argument as text, for `ros2 launch … --show-args`."""
+
+    name: str
+    default: str
+    text: str
+    choices: list[str] | None
+
+
+def argument_rows(situation: Situation) -> list[ArgumentRow]:
+    """Returns every argument of a situation with its default."""
+    defaults = arguments(situation, {})
+    rows = []
+    for name, info in Arguments.model_fields.items():
+        closed = get_origin(info.annotation) is Literal
+        choices = [str(c) for c in get_args(info.annotation)] if closed else None
+        rows.append(
+            ArgumentRow(name, str(getattr(defaults, name)), info.description or "", choices)
+        )
+    return rows
+
+
+def arguments_from_text(situation: Situation, given: Mapping[str, str]) -> Arguments:
+    """Returns the arguments of a situation from texts, as launch files have them."""
+    values: dict[str, Value] = {}
+    for name, text in given.items():
+        kind = Arguments.model_fields[name].annotation
+        try:
+            values[name] = kind(text) if kind in (int, float) else text
+        except ValueError:
+            values[name] = text  # refused below, with the field's name
+    return arguments(situation, values)
 
 
 def plan(args: Arguments) -> Plan:
@@ -96,11 +144,14 @@ def plan(args: Arguments) -> Plan:
     """
     if args.backend == "external" and args.mode == "active":
         raise BringupError(
-            "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part of this release. "
+            "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part "
+            "of this release. "
             "Use mode:=shadow, or backend:=mujoco"
         )
     if args.backend == "external" and args.time != "real":
-        raise BringupError(f"`time` got '{args.time}', an external arm runs in real time. Leave it out")
+        raise BringupError(
+            f"`time` got '{args.time}', an external arm runs in real time. Leave it out"
+        )
     spec = load_robot(args.robot)
     policy = args.policy or default_policy(spec.name)
     contract = contract_of(policy)
@@ -134,12 +185,15 @@ def plan(args: Arguments) -> Plan:
     if simulated:
         nodes.append(NodePlan(args.backend, _simulation(args, policy, rate)))
     environment = {TRANSPORT_VARIABLE: "SHM"} if args.transport == "shm" else {}
+    if args.camera:
+        environment |= headless.environment()
     return Plan(tuple(nodes), args.namespace, environment)
 
 
 def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
     common: dict[str, Value] = {
         "robot": args.robot,
+        "policy": policy,
         "rate_hz": rate,
         "time": args.time,
         "seed": args.seed,
@@ -147,23 +201,21 @@ def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
         "stop_after": args.stop_after,
     }
     if args.backend == "mujoco":
-        common |= {"policy": policy, "camera": args.camera}
+        common["camera"] = args.camera
     return common
 
 
 def default_policy(robot: str) -> str:
     """Returns the newest policy of ours for the robot, `sine` when there is none."""
-    from ros2_sim2real import paths
-
     names = [n for n in paths.known("models/policies", "*.onnx") if n.split("-")[1:2] == [robot]]
     return max(names, key=lambda n: n.split("-")[2]) if names else "sine"
 
 
 def control_rate(contract: PolicyContract | None) -> float:
-    """Returns the smallest multiple of the policy's rate that is at least 50 Hz."""
+    """Returns the smallest multiple of the policy's rate that is at least 25 Hz."""
     if contract is None:
         return 100.0
-    return contract.rate_hz * math.ceil(SIM_RATE / contract.rate_hz - 1e-9)
+    return contract.rate_hz * math.ceil(MIN_RATE / contract.rate_hz - 1e-9)
 
 
 def command_line(node: NodePlan, namespace: str) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ros2_sim2real.config import Schema, validate
 from ros2_sim2real.errors import ConfigError, ContractError
@@ -42,7 +42,15 @@ FIXED_WIDTH: dict[str, int] = {
     "tool_angular_velocity": 3,
 }
 PerElement = float | tuple[float, ...]
-Range = tuple[float, float]
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not bounds[0] <= bounds[1]:  # np.clip would return the upper one for every input
+        raise ValueError("[low, high] with low <= high")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class ObservationTerm(Schema):
@@ -64,10 +72,14 @@ class ObservationTerm(Schema):
         for field in ("offset", "scale"):
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != self.width:
-                raise ValueError(f"`{field}` of term `{self.name}` with {self.width} numbers, got {len(value)}")
+                raise ValueError(
+                    f"`{field}` of term `{self.name}` with {self.width} numbers, got {len(value)}"
+                )
         fixed = FIXED_WIDTH.get(self.source)
         if fixed is not None and fixed != self.width:
-            raise ValueError(f"term `{self.name}` of width {fixed} ({self.source}), got {self.width}")
+            raise ValueError(
+                f"term `{self.name}` of width {fixed} ({self.source}), got {self.width}"
+            )
         return self
 
 
@@ -82,14 +94,6 @@ class GoalInput(Schema):
     roll: Range = (0.0, 0.0)
     pitch: Range = (0.0, 0.0)
     yaw: Range = (0.0, 0.0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> GoalInput:
-        for axis in ("x", "y", "z", "roll", "pitch", "yaw"):
-            low, high = getattr(self, axis)
-            if not low <= high:
-                raise ValueError(f"`{axis}` as [low, high], got [{low}, {high}]")
-        return self
 
 
 class ActionSpec(Schema):
@@ -132,18 +136,22 @@ class Provenance(Schema):
 class PolicyContract(Schema):
     """Everything that must agree between training and deployment. Joint arrays: policy's order."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     robot: str
     joints: Annotated[tuple[str, ...], Field(min_length=1)]
     observation: Annotated[tuple[ObservationTerm, ...], Field(min_length=1)]
     goal: GoalInput | None = None
     action: ActionSpec
-    default_pose: tuple[float, ...] = Field(description="pose that actions and resets refer to [rad]")
+    default_pose: tuple[float, ...] = Field(
+        description="pose that actions and resets refer to [rad]"
+    )
     gains: Gains
     rate_hz: Positive = Field(description="decisions a second")
     physics_hz: Positive = Field(description="physics steps a second in training")
     decimation: Annotated[int, Field(gt=0)]
-    frame: Frame = Field(Frame(), description="the policy's world frame, in the robot's base frame")
+    frame: Frame = Field(
+        Frame(), description="the policy's world frame, in the robot's base frame"
+    )
     tool: Frame = Field(Frame(), description="the policy's tool, in the frame of the flange")
     normaliser: Literal["inside", "none"] = "none"
     input: str = "obs"
@@ -164,9 +172,11 @@ class PolicyContract(Schema):
             value = getattr(self.action, field)
             if isinstance(value, tuple):
                 rows.append((f"action.{field}", len(value)))
-        for term in self.observation:
-            if term.source not in FIXED_WIDTH:
-                rows.append((f"observation `{term.name}`", term.width))
+        rows += [
+            (f"observation.{term.name}", term.width)
+            for term in self.observation
+            if term.source not in FIXED_WIDTH
+        ]
         wrong = [f"`{name}` has {count}" for name, count in rows if count != n]
         if wrong:
             raise ValueError(f"one number for each of the {n} joints; {', '.join(wrong)}")
@@ -177,7 +187,8 @@ class PolicyContract(Schema):
             raise ValueError(f"`goal` stated, terms {needs_goal} read it")
         if not math.isclose(self.physics_hz / self.decimation, self.rate_hz, rel_tol=1e-6):
             raise ValueError(
-                f"physics_hz / decimation = rate_hz, got {self.physics_hz} / {self.decimation} and {self.rate_hz}"
+                f"physics_hz / decimation = rate_hz, got {self.physics_hz} / {self.decimation} "
+                f"and {self.rate_hz}"
             )
         return self
 
@@ -191,6 +202,12 @@ class PolicyContract(Schema):
         """Returns the length of the network's output."""
         return len(self.joints)
 
+    def start_pose(self, spec: RobotSpec) -> Array:
+        """Returns `default_pose` in the robot's joint order, within the gate's range [rad]."""
+        by_name = dict(zip(self.joints, self.default_pose, strict=True))
+        pose = np.array([by_name[name] for name in spec.joint_names])
+        return frozen(np.clip(pose, spec.limits.lower, spec.limits.upper))
+
     def to_json(self) -> str:
         """Returns the exact JSON: every float reads back as the same float."""
         return self.model_dump_json()
@@ -202,18 +219,24 @@ class PolicyContract(Schema):
             problems.append(f"`robot`: trained for '{self.robot}', this is '{spec.name}'")
         missing = [name for name in self.joints if name not in spec.joint_names]
         if missing:
-            problems.append(f"`joints`: {missing} are not joints of '{spec.name}': {list(spec.joint_names)}")
+            problems.append(
+                f"`joints`: {missing} are not joints of '{spec.name}': {list(spec.joint_names)}"
+            )
         else:
             hard = {j.name: (j.lower, j.upper) for j in spec.joints}
             for name, q in zip(self.joints, self.default_pose, strict=True):
                 low, high = hard[name]
                 if not low <= q <= high:
-                    problems.append(f"`default_pose` of {name} is {q:.4g} rad, outside [{low:.4g}, {high:.4g}]")
+                    problems.append(
+                        f"`default_pose` of {name} is {q:.4g} rad, outside [{low:.4g}, {high:.4g}]"
+                    )
         extra = [name for name in spec.joint_names if name not in self.joints]
         if extra:
             problems.append(f"`joints`: the policy does not command {extra} of '{spec.name}'")
         if problems:
-            raise ContractError("; ".join(problems) + ". Use the policy's robot, or re-export the policy")
+            raise ContractError(
+                "; ".join(problems) + ". Use the policy's robot, or re-export the policy"
+            )
 
 
 def parse_contract(text: str, *, where: str) -> PolicyContract:
@@ -222,12 +245,15 @@ def parse_contract(text: str, *, where: str) -> PolicyContract:
 
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise ContractError(f"{where}: the contract is not JSON: {error}. Export the policy again") from None
+    except (ValueError, RecursionError) as error:
+        raise ContractError(
+            f"{where}: the contract is not JSON: {error}. Export the policy again"
+        ) from None
     version = data.get("version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise ContractError(
-            f"{where}: the contract has version {version}, this release reads up to {VERSION}. Update ros2_sim2real"
+            f"{where}: the contract has version {version}, this release reads up to {VERSION}. "
+            "Update ros2_sim2real"
         )
     try:
         return validate(data, PolicyContract, where=where)

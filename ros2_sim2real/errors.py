@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MAX_SHOWN = 20  # problems in one message; a file of another kind has thousands
+
 
 class Sim2RealError(Exception):
     """Something the user can mend. The CLI and the nodes print it as one line and exit with 2."""
+
+    def __str__(self) -> str:
+        """Returns the message on one line, whatever the names and paths in it hold."""
+        return " ".join(super().__str__().splitlines())
 
 
 class ConfigError(Sim2RealError):
@@ -15,7 +21,9 @@ class ConfigError(Sim2RealError):
     def __init__(self, where: str, problems: Sequence[str]) -> None:
         self.where = where
         self.problems = list(problems)
-        super().__init__(f"{where}: " + "; ".join(self.problems))
+        more = len(self.problems) - MAX_SHOWN
+        shown = self.problems[:MAX_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        super().__init__(f"{where}: " + "; ".join(shown))
 
 
 class ContractError(Sim2RealError):

@@ -46,7 +46,9 @@ def decide(chain: Chain, state: RobotState, goal: Goal | None, *, now_ns: int) -
     return chain.command
 
 
-def step(chain: Chain, gate: Gate, state: RobotState, goal: Goal | None, *, now_ns: int) -> Verdict:
+def step(
+    chain: Chain, gate: Gate, state: RobotState, goal: Goal | None, *, now_ns: int
+) -> Verdict:
     """Returns what may be sent for `state`: the whole chain in one process."""
     command = decide(chain, state, goal, now_ns=now_ns)
     gate.observe(state, now_ns=now_ns)

@@ -26,16 +26,18 @@ def run_plan(plan: Plan, *, output: TextIO | None = None, domain: int | None = N
     """
     environment = environment_of(plan, domain)
     manager = Manager(printer=Printer(output=output or sys.stdout))
-    for node in plan.nodes:
+    for i, node in enumerate(plan.nodes):
+        twice = sum(other.executable == node.executable for other in plan.nodes) > 1
+        name = f"{node.executable}{i}" if twice else node.executable
         module = f"ros2_sim2real.nodes.{node.executable}"
         command = [sys.executable, "-m", module, *command_line(node, plan.namespace)]
-        manager.add_process(node.executable, f"exec {shlex.join(command)}", env=environment)
+        manager.add_process(name, f"exec {shlex.join(command)}", env=environment)
     manager.loop()
     return int(manager.returncode or 0)
 
 
 def run_quietly(plan: Plan, *, domain: int | None = None) -> None:
-    """Runs a plan whose backend ends by itself. Raises BringupError with what the processes said."""
+    """Runs a plan whose backend ends by itself. Raises BringupError with what went wrong."""
     log = io.StringIO()
     code = run_plan(plan, output=log, domain=domain)
     if code:
@@ -44,7 +46,7 @@ def run_quietly(plan: Plan, *, domain: int | None = None) -> None:
 
 def environment_of(plan: Plan, domain: int | None = None) -> dict[str, str]:
     """Returns the environment of a plan's processes; what the user set is kept."""
-    environment = {**plan.environment, **os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **plan.missing_environment(), "PYTHONUNBUFFERED": "1"}
     if domain is not None:
         environment["ROS_DOMAIN_ID"] = str(domain)
     return environment

@@ -47,7 +47,9 @@ class Joint(Schema):
     acceleration: Positive = Field(description="largest acceleration of the hardware [rad/s^2]")
     effort: Positive = Field(description="largest torque of the hardware [Nm]")
     home: float = Field(0.0, description="where the simulated arm starts [rad]")
-    stiffness: Positive = Field(description="position servo gain when no policy states one [Nm/rad]")
+    stiffness: Positive = Field(
+        description="position servo gain when no policy states one [Nm/rad]"
+    )
     damping: NonNegative = Field(description="position servo damping [Nm s/rad]")
 
     @model_validator(mode="after")
@@ -67,7 +69,9 @@ class SafetyMargins(Schema):
     velocity_cap: Positive = Field(1.0, description="no joint faster than this [rad/s]")
     acceleration_share: Positive = Field(0.5, le=1.0, description="share of the acceleration")
     acceleration_cap: Positive = Field(5.0, description="no joint harder than this [rad/s^2]")
-    reject_margin: NonNegative = Field(0.2, description="beyond the soft range by more: refused [rad]")
+    reject_margin: NonNegative = Field(
+        0.2, description="beyond the soft range by more: refused [rad]"
+    )
 
 
 class Workspace(Schema):
@@ -126,9 +130,14 @@ class RobotSpec(Schema):
         return Limits(
             lower=frozen([j.lower + s.position_margin for j in self.joints]),
             upper=frozen([j.upper - s.position_margin for j in self.joints]),
-            velocity=frozen([min(s.velocity_share * j.velocity, s.velocity_cap) for j in self.joints]),
+            velocity=frozen(
+                [min(s.velocity_share * j.velocity, s.velocity_cap) for j in self.joints]
+            ),
             acceleration=frozen(
-                [min(s.acceleration_share * j.acceleration, s.acceleration_cap) for j in self.joints]
+                [
+                    min(s.acceleration_share * j.acceleration, s.acceleration_cap)
+                    for j in self.joints
+                ]
             ),
             reject_margin=s.reject_margin,
         )
@@ -138,7 +147,8 @@ class RobotSpec(Schema):
         found = paths.find(self.mjcf, folder="models/mjcf", suffixes=(".xml",))
         if found is None:
             raise ConfigError(
-                f"robot `{self.name}`", [f"`mjcf` got '{self.mjcf}', which is neither a file nor in models/mjcf"]
+                f"robot `{self.name}`",
+                [f"`mjcf` got '{self.mjcf}', which is neither a file nor in models/mjcf"],
             )
         return found
 
@@ -164,7 +174,10 @@ def load_robot(name: str) -> RobotSpec:
     if path is None:
         raise ConfigError(
             f"robot `{name}`",
-            [f"is neither a file nor in config/robots. Known: {paths.known('config/robots', '*.yaml')}"],
+            [
+                "is neither a file nor in config/robots. Known: "
+                f"{paths.known('config/robots', '*.yaml')}"
+            ],
         )
     return load(path, RobotSpec)
 

@@ -15,7 +15,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class RobotState:
-    """What the robot measured at `stamp_ns`. Arrays: float64, (nq,), order of `RobotSpec.joints`."""
+    """What the robot measured at `stamp_ns`. Arrays float64 (nq,), in `RobotSpec.joints` order."""
 
     stamp_ns: int
     q: Array  # [rad]
@@ -69,9 +69,7 @@ class Reason(IntFlag):
     RATE = 8192  # kept for the next period: faster than one a period
 
 
-REFUSED = (
-    Reason.NOT_FINITE | Reason.LENGTH | Reason.NAMES | Reason.GROSS_RANGE | Reason.SKEW
-)
+REFUSED = Reason.NOT_FINITE | Reason.LENGTH | Reason.NAMES | Reason.GROSS_RANGE | Reason.SKEW
 HOLDING = Reason.STALE_STATE | Reason.STALE_COMMAND
 
 

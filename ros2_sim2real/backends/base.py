@@ -17,7 +17,7 @@ class Backend(Protocol):
         """Takes the set-point that holds from now on, (nq,) [rad]."""
 
     def advance(self) -> None:
-        """Lets one control period pass. Raises BackendFault when the state stops meaning anything."""
+        """Lets one control period pass. Raises BackendFault on an unusable state."""
 
     def state(self, stamp_ns: int) -> RobotState:
         """Returns what the arm's sensors say now."""

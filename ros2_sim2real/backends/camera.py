@@ -1,7 +1,8 @@
-"""Pictures of the simulated arm. A software renderer takes 50 ms a frame, so it has its own thread."""
+"""Pictures of the simulated arm, in a thread: a software renderer takes 50 ms a frame."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -27,10 +28,8 @@ class CameraThread:
 
     def request(self, stamp_ns: int, qpos: Array) -> None:
         """Asks for a picture of `qpos`; does nothing while the last request waits."""
-        try:
+        with contextlib.suppress(queue.Full):  # the renderer is behind: it takes the next one
             self._requests.put_nowait((stamp_ns, qpos.copy()))
-        except queue.Full:
-            pass  # the renderer is behind: it takes the next one
 
     def take(self) -> tuple[int, Picture] | None:
         """Returns stamp and picture (height, width, 3) RGB, None when none is ready."""

@@ -11,16 +11,16 @@ from ros2_sim2real.signals import Array, RobotState, frozen
 class LoopbackBackend:
     """Measures exactly what was commanded one period ago."""
 
-    def __init__(self, spec: RobotSpec, *, rate_hz: float) -> None:
-        self._home = spec.home
+    def __init__(self, spec: RobotSpec, *, rate_hz: float, start: Array | None = None) -> None:
+        self._start = spec.home if start is None else start
         self._period = 1.0 / rate_hz
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Goes back to the home pose."""
-        self._q = self._home
-        self._dq = frozen(np.zeros_like(self._home))
-        self._command = self._home
+        """Goes back to the start pose."""
+        self._q = self._start
+        self._dq = frozen(np.zeros_like(self._start))
+        self._command = self._start
 
     def command(self, q: Array) -> None:
         """Takes the set-point that holds from now on, (nq,) [rad]."""

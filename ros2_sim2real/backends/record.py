@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ class Record:
     def __init__(self, joints: Sequence[str], rate_hz: float) -> None:
         self._joints = list(joints)
         self._rate = rate_hz
-        self._states: list[tuple[int, Array, Array]] = []
+        self._states: list[tuple[int, Array, Array, float]] = []
         self._commands: list[tuple[int, Array, float]] = []
 
-    def state(self, state: RobotState) -> None:
-        """Takes a published state."""
-        self._states.append((state.stamp_ns, state.q, state.dq))
+    def state(self, state: RobotState, *, wall: float = math.nan) -> None:
+        """Takes a state, published at `wall` [s] of any steady clock."""
+        self._states.append((state.stamp_ns, state.q, state.dq, wall))
 
     def command(self, command: Command, latency_ns: int | None) -> None:
         """Takes a received command; `latency_ns` since its state was published, if known."""
@@ -34,26 +35,20 @@ class Record:
             (command.stamp_ns, command.q, np.nan if latency_ns is None else latency_ns * 1e-9)
         )
 
-    def write(self, path: str) -> None:
-        """Writes npz; the file is complete or absent. Raises ConfigError when it cannot."""
+    def run(self) -> Run:
+        """Returns what was taken in so far."""
         n = len(self._joints)
-        arrays = {
-            "stamp_ns": np.array([s[0] for s in self._states], dtype=np.int64),
-            "q": np.array([s[1] for s in self._states]).reshape(-1, n),
-            "dq": np.array([s[2] for s in self._states]).reshape(-1, n),
-            "command_stamp_ns": np.array([c[0] for c in self._commands], dtype=np.int64),
-            "command": np.array([c[1] for c in self._commands]).reshape(-1, n),
-            "latency": np.array([c[2] for c in self._commands], dtype=np.float64),
-            "joints": np.array(self._joints),
-            "rate_hz": np.array(self._rate),
-        }
-        target = Path(path)
-        try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npz", delete=False) as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(file.name, target)
-        except OSError as error:
-            raise ConfigError("record", [f"cannot write {path}: {error.strerror}"]) from None
+        return Run(
+            stamp_ns=np.array([s[0] for s in self._states], dtype=np.int64),
+            q=np.array([s[1] for s in self._states]).reshape(-1, n),
+            dq=np.array([s[2] for s in self._states]).reshape(-1, n),
+            command_stamp_ns=np.array([c[0] for c in self._commands], dtype=np.int64),
+            command=np.array([c[1] for c in self._commands]).reshape(-1, n),
+            latency=np.array([c[2] for c in self._commands], dtype=np.float64),
+            wall=np.array([s[3] for s in self._states], dtype=np.float64),
+            joints=tuple(self._joints),
+            rate_hz=self._rate,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,9 @@ class Run:
     dq: Array  # (n, nq) [rad/s]
     command_stamp_ns: NDArray[np.int64]  # (m,)
     command: Array  # (m, nq) [rad]
-    latency: Array  # (m,) [s]
+    latency: Array  # (m,) from publishing the state to receiving its command [s]
+    wall: Array  # (n,) when the state was published [s]
+    joints: tuple[str, ...]
     rate_hz: float
 
     @property
@@ -78,12 +75,19 @@ class Run:
 def read_run(path: Path) -> Run:
     """Returns the record at `path`."""
     with np.load(path, allow_pickle=False) as data:
-        return Run(
-            stamp_ns=data["stamp_ns"],
-            q=data["q"],
-            dq=data["dq"],
-            command_stamp_ns=data["command_stamp_ns"],
-            command=data["command"],
-            latency=data["latency"],
-            rate_hz=float(data["rate_hz"]),
-        )
+        arrays = {f.name: data[f.name] for f in dataclasses.fields(Run)}
+    arrays["joints"] = tuple(str(name) for name in arrays["joints"])
+    arrays["rate_hz"] = float(arrays["rate_hz"])
+    return Run(**arrays)
+
+
+def write_run(run: Run, path: str) -> None:
+    """Writes npz; the file is complete or absent. Raises ConfigError when it cannot."""
+    arrays = {f.name: np.asarray(getattr(run, f.name)) for f in dataclasses.fields(Run)}
+    target = Path(path)
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        Path(file.name).replace(target)
+    except OSError as error:
+        raise ConfigError("record", [f"cannot write {path}: {error.strerror}"]) from None

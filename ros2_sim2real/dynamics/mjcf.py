@@ -15,9 +15,9 @@ from ros2_sim2real.robot import JointMap, RobotSpec
 def build_model(spec: RobotSpec, gains: Gains | None = None, *, timestep: float) -> mujoco.MjModel:
     """Returns the robot's model with one position servo per joint, in the order of `spec.joints`.
 
-    Actuators that the MJCF brings along are replaced: what the servo does is decided by the policy's
-    gains, else by the robot file. `torque = stiffness (q_target - q) - damping dq`, within the
-    effort limit.
+    Actuators that the MJCF brings along are replaced: what the servo does is decided by the
+    policy's gains, else by the robot file: `torque = stiffness (q_target - q) - damping dq`,
+    within the effort limit.
 
     Args:
         spec: the robot.
@@ -94,12 +94,18 @@ def _check_names(spec: RobotSpec, model_spec: mujoco.MjSpec) -> None:
     hinged = {j.name for j in model_spec.joints}
     missing = [name for name in spec.joint_names if name not in hinged]
     if missing:
-        problems.append(f"`joints` {missing} are not joints of the model, which has {sorted(hinged)}")
+        problems.append(
+            f"`joints` {missing} are not joints of the model, which has {sorted(hinged)}"
+        )
     sites = {s.name for s in model_spec.sites}
     if spec.tool_site not in sites:
-        problems.append(f"`tool_site` '{spec.tool_site}' is not a site of the model, which has {sorted(sites)}")
+        problems.append(
+            f"`tool_site` '{spec.tool_site}' is not a site of the model, which has {sorted(sites)}"
+        )
     if problems:
-        raise RobotModelError(f"robot `{spec.name}` and {spec.mjcf_path()}: " + "; ".join(problems))
+        raise RobotModelError(
+            f"robot `{spec.name}` and {spec.mjcf_path()}: " + "; ".join(problems)
+        )
 
 
 def _line(error: Exception) -> str:

@@ -71,13 +71,15 @@ def target_from(msg: JointTrajectory, reorder: Reorder) -> Target:
 
 
 def goal_from(msg: PoseStamped) -> Goal:
-    """Returns the goal of a PoseStamped; the quaternion is normalised, an all-zero one is 'none'."""
+    """Returns the goal of a PoseStamped, quaternion normalised; an all-zero one means none."""
     p, o = msg.pose.position, msg.pose.orientation
     quaternion = np.array([o.w, o.x, o.y, o.z])
     norm = float(np.linalg.norm(quaternion))
     if norm > 0.0:
         quaternion = quaternion / norm
-    return Goal(to_ns(msg.header.stamp), np.array([p.x, p.y, p.z]), quaternion, msg.header.frame_id)
+    return Goal(
+        to_ns(msg.header.stamp), np.array([p.x, p.y, p.z]), quaternion, msg.header.frame_id
+    )
 
 
 class TrajectoryWriter:

@@ -27,7 +27,7 @@ class GoalInputPort:
         """Raises ConfigError when `goals` is not a list of goals."""
         self._node = node
         self._input = contract.goal if contract is not None else None
-        # Only goals in the policy's own frame are taken; converting needs tf, guessing is not safe.
+        # Only goals in the policy's own frame are taken; converting needs tf, and guessing harms.
         identity = contract is None or (
             contract.frame.position == (0.0, 0.0, 0.0)
             and contract.frame.quaternion == (1.0, 0.0, 0.0, 0.0)
@@ -56,7 +56,9 @@ class GoalInputPort:
         if self._input is None:
             return "the policy takes no goal"
         if not (np.isfinite(goal.position).all() and np.isfinite(goal.quaternion).all()):
-            return f"got {goal.position.tolist()} {goal.quaternion.tolist()}, expected finite numbers"
+            return (
+                f"got {goal.position.tolist()} {goal.quaternion.tolist()}, expected finite numbers"
+            )
         if goal.frame not in self._frames:
             return f"frame `{goal.frame}`, expected one of {sorted(self._frames)}"
         if self._input.kind == "pose" and not goal.quaternion.any():

@@ -19,7 +19,9 @@ SILENCE = 2.0  # [s]
 class Health:
     """Counts what a stage does and publishes it on /diagnostics."""
 
-    def __init__(self, node: Node, name: str, status: Callable[[], Status], *, expects: str) -> None:
+    def __init__(
+        self, node: Node, name: str, status: Callable[[], Status], *, expects: str
+    ) -> None:
         self._node, self._name, self._status, self._expects = node, name, status, expects
         self._out = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self._steps_ns: list[int] = []
@@ -49,8 +51,10 @@ class Health:
         if now - self._last_heard > SILENCE:
             status = Status(
                 Level.ERROR,
-                f"no `{self._expects}` for {now - self._last_heard:.0f} s: is its publisher running, in this "
-                "namespace and ROS_DOMAIN_ID, and on the same transport (FASTDDS_BUILTIN_TRANSPORTS)?",
+                f"no `{self._expects}` for {now - self._last_heard:.0f} s: is its publisher "
+                "running, in this "
+                "namespace and ROS_DOMAIN_ID, and on the same transport "
+                "(FASTDDS_BUILTIN_TRANSPORTS)?",
                 {},
             )
             self._node.get_logger().warning(status.message, throttle_duration_sec=10.0)
@@ -60,7 +64,11 @@ class Health:
         self._last_report = now
 
     def _publish(self, status: Status, span: float) -> None:
-        values = {**status.values, "rate_hz": len(self._steps_ns) / span, "refused": float(self._refused)}
+        values = {
+            **status.values,
+            "rate_hz": len(self._steps_ns) / span,
+            "refused": float(self._refused),
+        }
         if self._steps_ns:
             p50, p99 = np.percentile(self._steps_ns, (50, 99)) / 1e3
             values |= {"step_us_p50": float(p50), "step_us_p99": float(p99)}

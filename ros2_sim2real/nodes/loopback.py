@@ -6,6 +6,7 @@ from ros2_sim2real.backends.loopback import LoopbackBackend
 from ros2_sim2real.nodes.parameters import declare
 from ros2_sim2real.nodes.shell import run
 from ros2_sim2real.nodes.simulation import SimulationNode, SimulationParameters
+from ros2_sim2real.policy.load import contract_of
 from ros2_sim2real.robot import RobotSpec, load_robot
 
 
@@ -19,7 +20,9 @@ class LoopbackNode(SimulationNode):
         """Declares the parameters and makes the arm."""
         config = declare(self, SimulationParameters)
         spec = load_robot(config.robot)
-        return config, spec, LoopbackBackend(spec, rate_hz=config.rate_hz)
+        contract = contract_of(config.policy)
+        start = contract.start_pose(spec) if contract else None
+        return config, spec, LoopbackBackend(spec, rate_hz=config.rate_hz, start=start)
 
 
 def main() -> None:

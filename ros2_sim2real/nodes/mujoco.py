@@ -1,13 +1,13 @@
-"""The simulated arm on topics: MuJoCo with the policy's servo gains, tool pose, optional camera."""
+"""The simulated arm on topics: MuJoCo with the policy's servo gains, tool pose, camera."""
 
 from __future__ import annotations
 
-import mujoco
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from pydantic import Field
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
+import mujoco
 from ros2_sim2real.backends.camera import CameraThread, pinhole
 from ros2_sim2real.backends.mujoco_arm import MujocoBackend
 from ros2_sim2real.dynamics.kinematics import Kinematics
@@ -27,7 +27,6 @@ POSE_HZ = 30.0
 class MujocoParameters(SimulationParameters):
     """Parameters of `mujoco`."""
 
-    policy: str = Field("hold", description="policy whose servo gains the arm gets")
     camera: str = Field("", description="MJCF camera to publish on camera/image_raw, empty: none")
     camera_hz: float = Field(10.0, gt=0.0, le=60.0, description="pictures a second")
     camera_width: int = Field(320, ge=16, le=1920, description="[px]")
@@ -52,9 +51,13 @@ class MujocoNode(SimulationNode):
         """Declares the parameters and makes the arm."""
         config = declare(self, MujocoParameters)
         self.spec = load_robot(config.robot)
-        gains = gains_for(self.spec, contract_of(config.policy))
+        contract = contract_of(config.policy)
+        start = contract.start_pose(self.spec) if contract else None
         self._kinematics = Kinematics(self.spec)
-        return config, self.spec, MujocoBackend(self.spec, gains, rate_hz=config.rate_hz)
+        backend = MujocoBackend(
+            self.spec, gains_for(self.spec, contract), rate_hz=config.rate_hz, start=start
+        )
+        return config, self.spec, backend
 
     def published(self, stamp_ns: int) -> None:
         """Publishes the tool's pose now and then, and hands the state to the camera."""
@@ -116,15 +119,24 @@ class CameraOutput:
         config, model = node.config, node.backend.model
         names = [model.camera(i).name for i in range(model.ncam)]
         if config.camera not in names:
-            raise ConfigError("parameters of `mujoco`", [f"`camera` got '{config.camera}', the model has {names}"])
+            raise ConfigError(
+                "parameters of `mujoco`",
+                [f"`camera` got '{config.camera}', the model has {names}"],
+            )
         self._node = node
         self._period_ns = 1e9 / config.camera_hz
         self._next_ns = 0.0
         size = (config.camera_width, config.camera_height)
         self.thread = CameraThread(model, config.camera, width=size[0], height=size[1])
-        fovy = float(model.cam_fovy[mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, config.camera)])
+        fovy = float(
+            model.cam_fovy[mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, config.camera)]
+        )
         self._info = CameraInfo(
-            width=size[0], height=size[1], distortion_model="plumb_bob", d=[0.0] * 5, k=pinhole(fovy, *size)
+            width=size[0],
+            height=size[1],
+            distortion_model="plumb_bob",
+            d=[0.0] * 5,
+            k=pinhole(fovy, *size),
         )
         self._info.header.frame_id = config.camera
         self._image_out = node.create_publisher(Image, "camera/image_raw", qos.SENSOR)
@@ -144,7 +156,9 @@ class CameraOutput:
         stamp_ns, picture = done
         self._info.header.stamp = to_stamp(stamp_ns)
         height, width, _ = picture.shape
-        image = Image(header=self._info.header, height=height, width=width, encoding="rgb8", step=3 * width)
+        image = Image(
+            header=self._info.header, height=height, width=width, encoding="rgb8", step=3 * width
+        )
         image.data = picture.tobytes()
         self._image_out.publish(image)
         self._info_out.publish(self._info)

@@ -22,14 +22,16 @@ def declare(node: Node, schema: type[SchemaT]) -> SchemaT:
     Raises:
         ConfigError: unknown, missing, mistyped and out-of-range parameters, all at once.
     """
-    given = {name: p.value for name, p in node._parameter_overrides.items()}  # noqa: SLF001
+    given = {name: p.value for name, p in node._parameter_overrides.items()}
     unknown = [
         name for name in given if name not in schema.model_fields and not name.startswith(_ROS_OWN)
     ]
     problems = []
     for name in unknown:
         near = difflib.get_close_matches(name, schema.model_fields, n=1)
-        hint = f", did you mean `{near[0]}`?" if near else f". Known: {sorted(schema.model_fields)}"
+        hint = (
+            f", did you mean `{near[0]}`?" if near else f". Known: {sorted(schema.model_fields)}"
+        )
         problems.append(f"unknown parameter `{name}`{hint}")
     values = {}
     for name, field in schema.model_fields.items():

@@ -42,7 +42,7 @@ class PipelineParameters(Schema):
 
 
 class PolicyStage(StageNode):
-    """Answers every new state, in the callback that brings it; an answer that got lost is repeated."""
+    """Answers every new state, in the callback that brings it; repeats an answer that got lost."""
 
     def __init__(self, name: str, *, topic: str) -> None:
         super().__init__(name)
@@ -51,7 +51,9 @@ class PolicyStage(StageNode):
         policy, contract = load_policy(self.config.policy, spec)
         self.chain = Chain(policy, PassThrough())
         self.joints = spec.joint_names
-        self._goal = GoalInputPort(self, contract, spec, self.config.goals, self.config.goal_period)
+        self._goal = GoalInputPort(
+            self, contract, spec, self.config.goals, self.config.goal_period
+        )
         self._reorder = Reorder(spec.joint_names)
         self._writer = TrajectoryWriter(spec.joint_names)
         self._last_ns: int | None = None
@@ -80,7 +82,9 @@ class PolicyStage(StageNode):
                 self._out.publish(self._answer)
             return
         self._restart_after_gap(state)
-        command = decide(self.chain, state, self._goal.current(state.stamp_ns), now_ns=self._now(state))
+        command = decide(
+            self.chain, state, self._goal.current(state.stamp_ns), now_ns=self._now(state)
+        )
         self._answer = None
         if command is not None:
             self._answer = self._writer(command.stamp_ns, command.q)

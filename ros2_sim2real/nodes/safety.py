@@ -30,9 +30,13 @@ class SafetyParameters(Schema):
     """Parameters of `safety`."""
 
     robot: str = Field(description="robot file: a path, or a name within config/robots")
-    rate_hz: float = Field(gt=0.0, le=1000.0, description="periods a second; at most one step in each")
+    rate_hz: float = Field(
+        gt=0.0, le=1000.0, description="periods a second; at most one step in each"
+    )
     mode: Literal["shadow", "active"] = Field("shadow", description="shadow never sends anything")
-    auto_enable: bool = Field(False, description="simulation only: enable as soon as it is allowed")
+    auto_enable: bool = Field(
+        False, description="simulation only: enable as soon as it is allowed"
+    )
     clock: Literal["monotonic", "stamp"] = Field(
         "monotonic", description="stamp: time is the states' stamps (lockstep and free running)"
     )
@@ -45,7 +49,9 @@ class SafetyNode(StageNode):
         super().__init__("safety")
         self.config = declare(self, SafetyParameters)
         spec = load_robot(self.config.robot)
-        self.gate = Gate(spec.limits, rate_hz=self.config.rate_hz, shadow=self.config.mode == "shadow")
+        self.gate = Gate(
+            spec.limits, rate_hz=self.config.rate_hz, shadow=self.config.mode == "shadow"
+        )
         self._period_ns = round(1e9 / self.config.rate_hz)
         self._pacer = Pacer(self._period_ns)
         self._stamped = self.config.clock == "stamp"
@@ -60,9 +66,11 @@ class SafetyNode(StageNode):
         self._out = self.create_publisher(JointTrajectory, "safety/command", qos.RELIABLE)
         self._status_out = self.create_publisher(DiagnosticStatus, "safety/status", qos.LATCHED)
         self._health = Health(self, "safety", self._status, expects="joint_states")
-        self._told: str | None = None
+        self._told: tuple[Mode, Reason] | None = None
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE_IN)
-        self.create_subscription(JointTrajectory, "correction/command", self._on_command, qos.RELIABLE)
+        self.create_subscription(
+            JointTrajectory, "correction/command", self._on_command, qos.RELIABLE
+        )
         self.create_service(Trigger, "safety/enable", self._on_enable)
         self.create_service(Trigger, "safety/hold", self._on_hold)
         self._tell()
@@ -80,12 +88,18 @@ class SafetyNode(StageNode):
         last, self._state_ns = self._state_ns, state.stamp_ns
         if last is not None and not 0 <= state.stamp_ns - last <= EPISODE_GAP_NS:
             self._pacer.reset()
-            if self.config.auto_enable:  # the world was reset: start again from where the arm is now
+            if (
+                self.config.auto_enable
+            ):  # the world was reset: start again from where the arm is now
                 self.gate.deactivate()
         sound = self.gate.observe(state, now_ns=self._now())
         if sound and self.config.auto_enable and self.gate.mode is Mode.INACTIVE:
             self._enable()
-        if self._stamped and self._pending is not None and self._pending.stamp_ns <= state.stamp_ns:
+        if (
+            self._stamped
+            and self._pending is not None
+            and self._pending.stamp_ns <= state.stamp_ns
+        ):
             self._step(self._pending)
 
     def _on_command(self, msg: JointTrajectory) -> None:
@@ -179,10 +193,11 @@ class SafetyNode(StageNode):
         return Status(level, message, counts)
 
     def _tell(self) -> None:
-        status = self._status()
-        if status.message == self._told:
+        now = (self.gate.mode, self._reason)
+        if now == self._told:
             return
-        self._told = status.message
+        self._told = now
+        status = self._status()
         values = [KeyValue(key="mode", value=self.gate.mode.value)]
         self._status_out.publish(
             DiagnosticStatus(

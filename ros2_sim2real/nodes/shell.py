@@ -1,4 +1,4 @@
-"""What every node's process does: start, spin, stop on a signal, and end with an honest exit code."""
+"""What every node's process does: start, spin, stop on a signal, end with an honest exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDLE = 0.1  # [s] longest wait, so that a signal is answered
 
 
 class StageNode(Node):
-    """A node with deadlines of its own. Subclasses wire topics in `__init__` and never wait there."""
+    """A node with deadlines of its own; subclasses wire topics in `__init__`, never wait there."""
 
     def wait(self) -> float:
         """Returns how long the executor may wait for an event now [s]."""
@@ -36,7 +36,7 @@ class StageNode(Node):
 
 
 def make_executor() -> Executor:
-    """Returns the events executor where rclpy has it (half the CPU), else the single-threaded one."""
+    """Returns the events executor where rclpy has it (half the CPU), else the ordinary one."""
     try:
         from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:
@@ -53,7 +53,7 @@ def run(make: Callable[[], StageNode]) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signals: list[int] = []
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         signals.append(number)
         if len(signals) > 1:
             os._exit(128 + number)
@@ -66,7 +66,7 @@ def run(make: Callable[[], StageNode]) -> None:
         node = make()
         _spin(node, signals)
     except Sim2RealError as error:
-        print(f"{type(error).__name__} {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{type(error).__name__} {error}\n")
         code = 2
     except ExternalShutdownException:
         pass

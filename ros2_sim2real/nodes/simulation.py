@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros2_sim2real.backends.base import Backend
-from ros2_sim2real.backends.record import Record
+from ros2_sim2real.backends.record import Record, write_run
 from ros2_sim2real.config import Schema
 from ros2_sim2real.errors import BackendFault, JointMismatch
 from ros2_sim2real.nodes import qos
@@ -34,14 +34,18 @@ class SimulationParameters(Schema):
     """Parameters of every simulated backend."""
 
     robot: str = Field(description="robot file: a path, or a name within config/robots")
+    policy: str = Field("hold", description="policy whose servo gains and start pose the arm gets")
     rate_hz: float = Field(gt=0.0, le=1000.0, description="states a second")
     time: Literal["real", "free", "lockstep"] = Field(
-        "real", description="real: wall clock; free: as fast as commands come; lockstep: waits for each"
+        "real",
+        description="real: wall clock; free: as fast as commands come; lockstep: waits for each",
     )
     seed: int = Field(0, ge=0, description="start of everything random")
     paused: bool = Field(False, description="start paused")
     record: str = Field("", description="npz file for every state and command, written at the end")
-    stop_after: float = Field(0.0, ge=0.0, description="end after this much simulated time [s], 0: never")
+    stop_after: float = Field(
+        0.0, ge=0.0, description="end after this much simulated time [s], 0: never"
+    )
 
 
 class SimulationNode(StageNode):
@@ -61,7 +65,9 @@ class SimulationNode(StageNode):
         self._due = time.monotonic()
         self._sent: deque[tuple[int, int]] = deque(maxlen=64)
         self._fault = ""
-        self._record = Record(spec.joint_names, self.config.rate_hz) if self.config.record else None
+        self._record = (
+            Record(spec.joint_names, self.config.rate_hz) if self.config.record else None
+        )
         self._state_msg = JointState(name=self._joints)
         self._state_out = self.create_publisher(JointState, "joint_states", qos.RELIABLE)
         self._clock_out = self.create_publisher(Clock, "/clock", qos.CLOCK)
@@ -92,7 +98,9 @@ class SimulationNode(StageNode):
             self._health.refuse(str(error))
             return
         if not np.isfinite(command.q).all():
-            self._health.refuse("a command that is not finite; the gate must stand before this node")
+            self._health.refuse(
+                "a command that is not finite; the gate must stand before this node"
+            )
             return
         self._health.heard()
         self.backend.command(command.q)
@@ -127,7 +135,7 @@ class SimulationNode(StageNode):
         stamp_ns = self.now_ns
         state = self.backend.state(stamp_ns)
         if self._record is not None:
-            self._record.state(state)
+            self._record.state(state, wall=time.monotonic())
         stamp = to_stamp(stamp_ns)
         msg = self._state_msg
         msg.header.stamp = stamp
@@ -176,7 +184,7 @@ class SimulationNode(StageNode):
         self._fault = ""
         self._offset_ns += RESET_GAP_NS
         self._publish()
-        response.success, response.message = True, "at the home pose; time went on by 1 s"
+        response.success, response.message = True, "at the start pose; time went on by 1 s"
         return response
 
     def _on_step(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -207,4 +215,4 @@ class SimulationNode(StageNode):
     def stop(self) -> None:
         """Writes the record."""
         if self._record is not None:
-            self._record.write(self.config.record)
+            write_run(self._record.run(), self.config.record)

@@ -1,1 +1,1 @@
-"""RobotState -> Target: observation terms, ONNX at run time, scripted policies. Never imports torch."""
+"""RobotState -> Target: observation terms, ONNX at run time, scripted policies. No torch."""

@@ -1,4 +1,4 @@
-"""Turns the network's raw output into joint targets, as the contract says, in the policy's order."""
+"""Turns the network's raw output into joint targets as the contract says, in policy order."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def load_artefact(path: Path | str) -> Artefact:
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
     if METADATA_KEY not in metadata:
         raise ContractError(
-            f"{path}: holds no contract (metadata `{METADATA_KEY}`). Export it with `sim2real train`, or convert it "
+            f"{path}: holds no contract (metadata `{METADATA_KEY}`). Export it with `sim2real "
+            "train`, or convert it "
             "with `sim2real import`"
         )
     contract = parse_contract(metadata[METADATA_KEY], where=str(path))
@@ -69,11 +70,14 @@ def parse_graph(content: bytes, *, where: str) -> onnx.ModelProto:
         onnx.checker.check_model(model, full_check=False)
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
         detail = " ".join(str(error).split())[:160] or type(error).__name__
-        raise PolicyFileError(f"{where}: not a valid ONNX model: {detail}. Export it again") from None
+        raise PolicyFileError(
+            f"{where}: not a valid ONNX model: {detail}. Export it again"
+        ) from None
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise PolicyFileError(
-                f"{where}: tensor `{tensor.name}` lies in another file, which is never read. Export one file with "
+                f"{where}: tensor `{tensor.name}` lies in another file, which is never read. "
+                "Export one file with "
                 "its weights inside"
             )
     return model
@@ -102,16 +106,22 @@ def _check_widths(model: onnx.ModelProto, contract: PolicyContract, *, where: st
     )
     for what, values, name, width in rows:
         if name not in values:
-            problems.append(f"`{what}` is '{name}' in the contract, the graph has {sorted(values)}")
+            problems.append(
+                f"`{what}` is '{name}' in the contract, the graph has {sorted(values)}"
+            )
             continue
         tensor = values[name].type.tensor_type
         shape = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
         if tensor.elem_type != onnx.TensorProto.FLOAT:
             problems.append(f"`{what}` '{name}' is not float32")
         if len(shape) != 2 or shape[1] != width or (isinstance(shape[0], int) and shape[0] != 1):
-            problems.append(f"`{what}` '{name}' has shape {shape} in the graph, [1, {width}] in the contract")
+            problems.append(
+                f"`{what}` '{name}' has shape {shape} in the graph, [1, {width}] in the contract"
+            )
     unexpected = sorted(set(inputs) - {contract.input})
     if unexpected:
-        problems.append(f"`input`: the graph also wants {unexpected}, which the contract does not name")
+        problems.append(
+            f"`input`: the graph also wants {unexpected}, which the contract does not name"
+        )
     if problems:
         raise ContractError(f"{where}: " + "; ".join(problems) + ". Export the policy again")

@@ -1,4 +1,4 @@
-"""Goals as data: parsed from text, sampled from a contract, and handed out by the state's stamp."""
+"""Goals as data: parsed from text, spread over a contract's range, handed out by stamp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ros2_sim2real.errors import ConfigError
 from ros2_sim2real.rotations import from_euler
 from ros2_sim2real.signals import Goal, frozen
 
-# Corners of the box at which `tour` looks, as shares of the range of x, y, z: far apart, none at an edge.
+# Where `tour` goes, as shares of the range of x, y, z: far apart, none at an edge.
 _TOUR = ((0.5, 0.5, 0.5), (0.25, 0.2, 0.7), (0.8, 0.75, 0.3), (0.3, 0.8, 0.75), (0.7, 0.2, 0.2))
 
 
@@ -32,7 +32,7 @@ class GoalSchedule:
         self._start_ns = None
 
     def index(self, stamp_ns: int) -> int:
-        """Returns the number of the goal in force at `stamp_ns`; the first call starts the clock."""
+        """Returns the number of the goal in force; the first call starts the clock."""
         if self._start_ns is None or stamp_ns < self._start_ns:
             self._start_ns = stamp_ns
         count = (stamp_ns - self._start_ns) // self._period_ns
@@ -57,7 +57,9 @@ def parse_goals(text: str, goal_input: GoalInput | None) -> list[Goal]:
     if not text:
         return []
     if goal_input is None:
-        raise ConfigError("goals", [f"got '{text}', but the policy takes no goal. Leave `goals` empty"])
+        raise ConfigError(
+            "goals", [f"got '{text}', but the policy takes no goal. Leave `goals` empty"]
+        )
     if text == "tour":
         return tour(goal_input)
     rows = _rows(text)
@@ -88,7 +90,9 @@ def tour(goal_input: GoalInput) -> list[Goal]:
 
 def centre_orientation(goal_input: GoalInput) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Returns the quaternion in the middle of the trained orientations, w x y z."""
-    roll, pitch, yaw = ((r[0] + r[1]) / 2 for r in (goal_input.roll, goal_input.pitch, goal_input.yaw))
+    roll, pitch, yaw = (
+        (r[0] + r[1]) / 2 for r in (goal_input.roll, goal_input.pitch, goal_input.yaw)
+    )
     return from_euler(roll, pitch, yaw)
 
 
@@ -98,7 +102,9 @@ def _rows(text: str) -> list[list[float]]:
             data = json.loads(Path(text).expanduser().read_text())
             return [[float(x) for x in row] for row in data]
         except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(text, [f"expected a JSON list of rows of numbers: {error}"]) from None
+            raise ConfigError(
+                text, [f"expected a JSON list of rows of numbers: {error}"]
+            ) from None
     try:
         return [[float(x) for x in row.split(",")] for row in text.split(";") if row.strip()]
     except ValueError as error:

@@ -16,7 +16,7 @@ def load_policy(name: str, spec: RobotSpec) -> tuple[Policy, PolicyContract | No
     """Returns the policy that `name` means and its contract (scripted ones have none).
 
     Raises:
-        PolicyFileError, ContractError, JointMismatch: what is wrong with the file, or with the pair.
+        PolicyFileError, ContractError, JointMismatch: what is wrong with the file or the pair.
     """
     if name == "hold":
         return HoldPolicy(), None

@@ -61,14 +61,16 @@ def read_model(path: Path | str) -> ModelFile:
     payload = unseal(content)
     if payload is None:
         raise PolicyFileError(
-            f"{path}: {len(content)} bytes without a seal: truncated, edited, or not written by sim2real. "
+            f"{path}: {len(content)} bytes without a seal: truncated, edited, or not written by "
+            "sim2real. "
             "Export it again, or convert it with `sim2real import`"
         )
     expected = content[-_HEX:].decode("ascii", "replace")
     got = hashlib.sha256(payload).hexdigest()
     if got != expected:
         raise PolicyFileError(
-            f"{path}: sha256 of the content is {got[:12]}…, the seal says {expected[:12]}…: the file was damaged "
+            f"{path}: sha256 of the content is {got[:12]}…, the seal says {expected[:12]}…: the "
+            "file was damaged "
             "or altered. Copy or export it again"
         )
     return ModelFile(path=str(path), content=content, sha256=hashlib.sha256(content).hexdigest())
@@ -80,13 +82,17 @@ def read_bytes(path: Path) -> bytes:
         # non-blocking, so that a named pipe in place of the file cannot hang the start
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise PolicyFileError(f"{path}: cannot be read: {error.strerror}. Check the path of `policy`") from None
+        raise PolicyFileError(
+            f"{path}: cannot be read: {error.strerror}. Check the path of `policy`"
+        ) from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise PolicyFileError(f"{path}: is no regular file, expected an ONNX file")
         if status.st_size > MAX_BYTES:
-            raise PolicyFileError(f"{path}: is {status.st_size} bytes, at most {MAX_BYTES} are read")
+            raise PolicyFileError(
+                f"{path}: is {status.st_size} bytes, at most {MAX_BYTES} are read"
+            )
         return file.read()
 
 
@@ -96,10 +102,15 @@ def refuse_foreign_formats(content: bytes, *, where: str) -> None:
         raise PolicyFileError(f"{where}: is empty, expected an ONNX file. Copy or export it again")
     if content.startswith(b"PK\x03\x04"):
         raise PolicyFileError(
-            f"{where}: is a zip archive (TorchScript or a torch checkpoint), which is never loaded at run time. "
+            f"{where}: is a zip archive (TorchScript or a torch checkpoint), which is never "
+            "loaded at run time. "
             "Convert it with `sim2real import`"
         )
     if content[:1] == b"\x80":
-        raise PolicyFileError(f"{where}: is a pickle, which can run code and is never loaded. Export ONNX")
+        raise PolicyFileError(
+            f"{where}: is a pickle, which can run code and is never loaded. Export ONNX"
+        )
     if content.startswith(b"version https://git-lfs"):
-        raise PolicyFileError(f"{where}: is a git-lfs pointer, not the file itself. Run `git lfs pull`")
+        raise PolicyFileError(
+            f"{where}: is a git-lfs pointer, not the file itself. Run `git lfs pull`"
+        )

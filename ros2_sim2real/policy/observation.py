@@ -1,4 +1,4 @@
-"""Builds the network's input from named terms, in the contract's order and the policy's joint order."""
+"""Builds the network's input from named terms, in the contract's order, joints in the policy's."""
 
 from __future__ import annotations
 
@@ -42,14 +42,21 @@ class ObservationBuilder:
     """Writes `scale * clip(source - offset)` of every term into one preallocated float32 row."""
 
     def __init__(self, contract: PolicyContract, kinematics: Kinematics | None) -> None:
-        """`kinematics` (frame and tool of the contract) may be None when no term needs the tool."""
+        """`kinematics` has the contract's frame and tool; None where no term needs the tool."""
         self.out: NDArray[np.float32] = np.zeros((1, contract.observation_width), dtype=np.float32)
         self._kinematics = kinematics
         self._terms = observation_parts(contract)
         self.needs_tool = any(t.source in TOOL_SOURCES for t in contract.observation)
 
     def build(
-        self, state: RobotState, moment_q: Array, moment_dq: Array, *, previous: Array, target: Array, goal: Goal | None
+        self,
+        state: RobotState,
+        moment_q: Array,
+        moment_dq: Array,
+        *,
+        previous: Array,
+        target: Array,
+        goal: Goal | None,
     ) -> bool:
         """Fills `out`; returns whether every number in it is finite.
 
@@ -77,7 +84,9 @@ class ObservationBuilder:
         return bool(np.isfinite(row).all())
 
 
-def observation_parts(contract: PolicyContract) -> list[tuple[Callable[[Moment], Array], slice, _Affine]]:
+def observation_parts(
+    contract: PolicyContract,
+) -> list[tuple[Callable[[Moment], Array], slice, _Affine]]:
     """Returns for every term what it reads, where it goes, and what is done to it.
 
     For the sources that need no rotation, a `Moment` may as well hold one row per arm.

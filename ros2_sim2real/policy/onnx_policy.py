@@ -18,7 +18,9 @@ from ros2_sim2real.signals import Array, Goal, Level, RobotState, Status, Target
 class Network:
     """An ONNX graph with one input row and one output row, one thread, buffers bound once."""
 
-    def __init__(self, artefact: Artefact, observation: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
+    def __init__(
+        self, artefact: Artefact, observation: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    ) -> None:
         """`observation` (1, nobs) is read in place at every call. Raises PolicyFileError."""
         options = ort.SessionOptions()
         # default threads gave 4 ms spikes on two cores
@@ -33,19 +35,25 @@ class Network:
             contract = artefact.contract
             self.out = np.zeros((1, contract.action_width), dtype=np.float32)
             self._binding = self._session.io_binding()
-            self._binding.bind_ortvalue_input(contract.input, ort.OrtValue.ortvalue_from_numpy(observation))
-            self._binding.bind_ortvalue_output(contract.output, ort.OrtValue.ortvalue_from_numpy(self.out))
+            self._binding.bind_ortvalue_input(
+                contract.input, ort.OrtValue.ortvalue_from_numpy(observation)
+            )
+            self._binding.bind_ortvalue_output(
+                contract.output, ort.OrtValue.ortvalue_from_numpy(self.out)
+            )
             self()  # the first run allocates; it must not happen while the arm moves
-        except Exception as error:  # onnxruntime raises a type of its own for every kind of damage
+        except Exception as error:  # noqa: BLE001 - onnxruntime has a type per kind of damage
             detail = " ".join(str(error).split())[:160]
             raise PolicyFileError(
-                f"{artefact.file.path}: onnxruntime does not run it: {detail}. Export the policy again"
+                f"{artefact.file.path}: onnxruntime does not run it: {detail}. Export the "
+                "policy again"
             ) from None
 
     def __call__(self) -> Array:
         """Returns the raw output for the bound observation, shape (nu,)."""
         self._session.run_with_iobinding(self._binding)
-        return self.out[0].astype(np.float64)
+        raw: Array = self.out[0].astype(np.float64)
+        return raw
 
 
 class OnnxPolicy:
@@ -92,7 +100,12 @@ class OnnxPolicy:
         if not self._cadence.due(state.stamp_ns) and self._last is not None:
             return Target(state.stamp_ns, self._last.q, fresh=False)
         finite = self._observation.build(
-            state, q, self._to_policy(state.dq), previous=self._action.previous, target=self._action.target, goal=goal
+            state,
+            q,
+            self._to_policy(state.dq),
+            previous=self._action.previous,
+            target=self._action.target,
+            goal=goal,
         )
         if not finite:
             return self._refuse(Level.ERROR, "the observation is not finite")
@@ -108,11 +121,12 @@ class OnnxPolicy:
         """Returns what the policy is doing."""
         return self._status
 
-    def _refuse(self, level: Level, why: str) -> None:
+    def _refuse(self, level: Level, why: str) -> Target | None:
         # a pause in the decisions ends the episode: what was integrated belongs to the past
         if self._last is not None:
             self.reset()
         self._status = Status(level, f"{self._name}: {why}", {})
+        return None
 
 
 _RUNNING = Status(Level.OK, "running", {})

@@ -38,7 +38,9 @@ class HoldPolicy:
 class SinePolicy:
     """Swings every joint about its start, each at a slightly other frequency, starting at rest."""
 
-    def __init__(self, spec: RobotSpec, *, amplitude: float = 0.2, frequency: float = 0.25) -> None:
+    def __init__(
+        self, spec: RobotSpec, *, amplitude: float = 0.2, frequency: float = 0.25
+    ) -> None:
         """`amplitude` [rad], `frequency` of the first joint [Hz]."""
         self._amplitude = amplitude
         self._omega = 2.0 * math.pi * frequency * (1.0 + 0.1 * np.arange(spec.nq))
@@ -83,7 +85,8 @@ class ReplayPolicy:
         shaped = t.ndim == 1 and len(t) > 0 and q.shape == (len(t), len(names))
         if not shaped or not np.isfinite(q).all() or not (np.diff(t) > 0).all():
             raise PolicyFileError(
-                f"{path}: got t {t.shape} and q {q.shape} for {len(names)} joints, expected finite rows with "
+                f"{path}: got t {t.shape} and q {q.shape} for {len(names)} joints, expected "
+                "finite rows with "
                 "increasing t"
             )
         reorder = JointMap(ours=spec.joint_names, theirs=names)

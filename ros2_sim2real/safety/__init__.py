@@ -1,1 +1,1 @@
-"""Command -> Verdict: nothing moves an arm except through here. Imports signals, robot, errors only."""
+"""Command -> Verdict: nothing moves an arm except through here."""

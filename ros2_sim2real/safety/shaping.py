@@ -3,7 +3,8 @@
 Per joint, with period T, set-point q, its speed v and acceleration limit a, the largest speed from
 which a stop in steps of T still fits into a distance d is
 
-    s = d / (a T^2),  n = floor((sqrt(1 + 8 s) - 1) / 2),  vb(d) = a T (s + n (n + 1) / 2) / (n + 1)
+    s = d / (a T^2),  n = floor((sqrt(1 + 8 s) - 1) / 2)
+    vb(d) = a T (s + n (n + 1) / 2) / (n + 1)
 
 and the next speed is the wanted one, limited by full braking and full acceleration, by the speed
 limit, and by vb towards either end. From any admissible state full braking is admissible, so the
@@ -72,7 +73,9 @@ def shape(
     """Returns `shape_joint` for arrays of any common shape; all values finite."""
     dv = acceleration * period
     up = np.minimum(np.minimum(v + dv, speed), _braking_speeds(upper - q, acceleration, period))
-    down = np.maximum(np.maximum(v - dv, -speed), -_braking_speeds(q - lower, acceleration, period))
+    down = np.maximum(
+        np.maximum(v - dv, -speed), -_braking_speeds(q - lower, acceleration, period)
+    )
     error = wanted - q
     reach = np.minimum(
         np.abs(error) / period, _braking_speeds(np.abs(error), acceleration, period)

@@ -1,0 +1,1 @@
+"""Speed as a ratio: ours and a bare floor side by side in one run."""

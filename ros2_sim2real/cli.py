@@ -1,0 +1,93 @@
+"""`sim2real`: one verb per step from a policy file to a moving arm."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from ros2_sim2real import headless
+from ros2_sim2real.errors import Sim2RealError
+
+# verb -> (module with `main`, one line of help). Imported only when asked for: help is quick.
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": (
+        "demo",
+        "the main job in a minute: a reach policy drives a simulated UR5e to five goals",
+    ),
+    "up": ("up", "bring up the graph without `ros2 launch`: sim2real up sim robot:=ur5e"),
+    "evaluate": ("evaluate", "run a policy to its goals and print how near it came"),
+    "import isaaclab": (
+        "import_isaaclab",
+        "turn an Isaac Lab policy and its env.yaml into ONNX + contract",
+    ),
+    "train": ("train", "train a policy in the simulator and export it with its contract"),
+    "show": ("show", "print the contract inside a policy file"),
+    "bench latency": (
+        "bench_latency",
+        "latency of the graph beside bare rclpy relays, in one run",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `sim2real`. Exit status 2 with one line for what the user can mend."""
+    given = sys.argv[1:] if argv is None else argv
+    args = [part for argument in given for part in _ros_style(argument)]
+    verb = next((v for v in _spellings(args) if v in VERBS), None)
+    if verb is None:
+        sys.exit(_usage(args))
+    # Before any thread pool starts: idle OpenMP threads would spin beside the control loop.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(headless.environment())
+    module = importlib.import_module(f"ros2_sim2real.verbs.{VERBS[verb][0]}")
+    try:
+        status = module.main(args[len(verb.split()) :], prog=f"sim2real {verb}")
+    except Sim2RealError as error:
+        sys.stderr.write(f"sim2real {verb}: {error}\n")
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:  # `sim2real … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
+
+
+def _ros_style(argument: str) -> list[str]:
+    """Takes `name:=value` as `ros2 launch` does."""
+    match = re.fullmatch(r"([a-z][a-z0-9_]*):=(.*)", argument, flags=re.DOTALL)
+    return [f"--{match[1].replace('_', '-')}", match[2]] if match else [argument]
+
+
+def _spellings(args: Sequence[str]) -> list[str]:
+    return [" ".join(args[:2]), " ".join(args[:1])]
+
+
+def _usage(args: Sequence[str]) -> int:
+    import difflib
+
+    from rich.console import Console
+    from rich.table import Table
+
+    asked = not args or args[0] in ("-h", "--help")
+    console = Console(stderr=not asked)
+    if not asked:
+        near = difflib.get_close_matches(
+            " ".join(args[:2]), VERBS, n=1
+        ) or difflib.get_close_matches(args[0], VERBS, n=1)
+        hint = f", did you mean `{near[0]}`?" if near else ""
+        console.print(f"sim2real: unknown verb `{args[0]}`{hint}", highlight=False)
+    table = Table(title="sim2real VERB …", box=None, title_justify="left", show_header=False)
+    for verb, (_, text) in VERBS.items():
+        table.add_row(f"  {verb}", text)
+    console.print(table)
+    console.print("`sim2real VERB --help` explains each, with an example.", highlight=False)
+    return 0 if asked else 2
+
+
+if __name__ == "__main__":
+    main()

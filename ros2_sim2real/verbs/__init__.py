@@ -1,0 +1,1 @@
+"""The verbs of `sim2real`, a file each: arguments in, figures or pictures out."""
