@@ -35,26 +35,31 @@ VERBS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `sim2real`. Exit status 2 with one line for what the user can mend."""
     given = sys.argv[1:] if argv is None else argv
-    args = [part for argument in given for part in _ros_style(argument)]
-    verb = next((v for v in _spellings(args) if v in VERBS), None)
-    if verb is None:
-        sys.exit(_usage(args))
-    # Before any thread pool starts: idle OpenMP threads would spin beside the control loop.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.update(headless.environment())
-    module = importlib.import_module(f"ros2_sim2real.verbs.{VERBS[verb][0]}")
     try:
-        status = module.main(args[len(verb.split()) :], prog=f"sim2real {verb}")
-    except Sim2RealError as error:
-        sys.stderr.write(f"sim2real {verb}: {error}\n")
-        status = 2
+        status = _run([part for argument in given for part in _ros_style(argument)])
+        sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # `sim2real … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status)
+
+
+def _run(args: Sequence[str]) -> int:
+    verb = next((v for v in _spellings(args) if v in VERBS), None)
+    if verb is None:
+        return _usage(args)
+    # Before any thread pool starts: idle OpenMP threads would spin beside the control loop.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(headless.environment())
+    module = importlib.import_module(f"ros2_sim2real.verbs.{VERBS[verb][0]}")
+    try:
+        return int(module.main(args[len(verb.split()) :], prog=f"sim2real {verb}"))
+    except Sim2RealError as error:
+        sys.stderr.write(f"sim2real {verb}: {error}\n")
+        return 2
 
 
 def _ros_style(argument: str) -> list[str]:

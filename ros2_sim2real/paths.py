@@ -23,15 +23,13 @@ def share() -> Path:
 
 def find(name: str, *, folder: str, suffixes: tuple[str, ...]) -> Path | None:
     """Returns the file that `name` means: a path as it stands, or a name within `folder`."""
-    given = Path(name).expanduser()
-    if given.is_file():
-        return given
     root = share() / folder
-    for suffix in ("", *suffixes):
-        candidate = root / f"{name}{suffix}"
-        if candidate.is_file():
-            return candidate
-    return None
+    try:
+        given = Path(name).expanduser()
+        candidates = (given, *(root / f"{name}{suffix}" for suffix in ("", *suffixes)))
+        return next((path for path in candidates if path.is_file()), None)
+    except (OSError, RuntimeError, ValueError):  # too long, not permitted, no such user
+        return None
 
 
 def known(folder: str, pattern: str) -> list[str]:

@@ -28,6 +28,11 @@ class Chain:
         self.target = self.command = None
 
 
+def is_fresh(state: RobotState, *, now_ns: int) -> bool:
+    """Returns whether `state` is recent; one from the future is as doubtful as an old one."""
+    return abs(now_ns - state.stamp_ns) <= MAX_STATE_AGE_NS
+
+
 def decide(chain: Chain, state: RobotState, goal: Goal | None, *, now_ns: int) -> Command | None:
     """Returns the command that answers `state`, None when there is nothing sound to say.
 
@@ -35,10 +40,10 @@ def decide(chain: Chain, state: RobotState, goal: Goal | None, *, now_ns: int) -
         chain: stages; `target` and `command` are kept in it.
         state: as measured, joints in the robot's order.
         goal: in the policy's frame.
-        now_ns: clock of the states' stamps. A state older than 50 ms is not acted upon.
+        now_ns: clock of the states' stamps. A state that is not fresh is not acted upon.
     """
     chain.target = chain.command = None
-    if now_ns - state.stamp_ns > MAX_STATE_AGE_NS:
+    if not is_fresh(state, now_ns=now_ns):
         return None
     chain.target = chain.policy.step(state, goal)
     if chain.target is not None:

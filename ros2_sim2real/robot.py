@@ -80,6 +80,12 @@ class Workspace(Schema):
     lower: Vector3
     upper: Vector3
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Workspace:
+        if not all(low <= high for low, high in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(f"lower <= upper on every axis, got {self.lower} and {self.upper}")
+        return self
+
 
 class RobotSpec(Schema):
     """An arm. Everything that is per joint follows the order of `joints`."""
@@ -101,11 +107,19 @@ class RobotSpec(Schema):
     )
 
     @model_validator(mode="after")
-    def _unique(self) -> RobotSpec:
+    def _consistent(self) -> RobotSpec:
         names = [j.name for j in self.joints]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"every joint once, twice: {twice}")
+        margin = self.safety.position_margin
+        for joint in self.joints:  # else the gate would refuse to start, for ever
+            low, high = joint.lower + margin, joint.upper - margin
+            if not (low < high and low <= joint.home <= high):
+                raise ValueError(
+                    f"home within the soft range of {joint.name} [{low:.4g}, {high:.4g}], "
+                    f"got {joint.home}"
+                )
         return self
 
     @property
@@ -188,16 +202,19 @@ class JointMap:
     def __init__(self, *, ours: Sequence[str], theirs: Sequence[str]) -> None:
         """Raises JointMismatch when one of ours is missing or a name of theirs stands twice."""
         listed = list(theirs)
-        missing = [name for name in ours if name not in listed]
+        place = {name: i for i, name in enumerate(listed)}
+        missing = [name for name in ours if name not in place]
         if missing:
             raise JointMismatch(
                 f"joints {missing} are not among the {len(listed)} received: {listed[:32]}. Check "
                 f"`joints` in config/robots/ against `ros2 topic echo --once joint_states`"
             )
-        twice = sorted({name for name in listed if listed.count(name) > 1})
-        if twice:
-            raise JointMismatch(f"joints {twice} stand twice among the {len(listed)} received")
-        self._index = np.array([listed.index(name) for name in ours], dtype=np.intp)
+        if len(place) < len(listed):
+            twice = sorted({name for i, name in enumerate(listed) if place[name] != i})
+            raise JointMismatch(
+                f"joints {twice[:32]} stand twice among the {len(listed)} received"
+            )
+        self._index = np.array([place[name] for name in ours], dtype=np.intp)
         self._identity = listed == list(ours)
 
     def __call__(self, theirs: Array | Sequence[float]) -> Array:

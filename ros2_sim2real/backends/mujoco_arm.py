@@ -13,6 +13,9 @@ from ros2_sim2real.errors import BackendFault
 from ros2_sim2real.robot import RobotSpec
 from ros2_sim2real.signals import Array, RobotState, frozen
 
+# MuJoCo would write MUJOCO_LOG.TXT into the working directory; `advance` reads the counters.
+mujoco.set_mju_user_warning(lambda _: None)
+
 MAX_TIMESTEP = 0.0025  # [s]; the stiffest servo in config/ rings above it
 
 

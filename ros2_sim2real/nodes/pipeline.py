@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 from geometry_msgs.msg import PoseStamped
@@ -20,7 +21,7 @@ from ros2_sim2real.nodes.goal_input import GoalInputPort
 from ros2_sim2real.nodes.health import Health
 from ros2_sim2real.nodes.parameters import declare
 from ros2_sim2real.nodes.shell import StageNode, run
-from ros2_sim2real.pipeline import Chain, decide
+from ros2_sim2real.pipeline import MAX_STATE_AGE_NS, Chain, decide, is_fresh
 from ros2_sim2real.policy.load import load_policy
 from ros2_sim2real.robot import load_robot
 from ros2_sim2real.signals import RobotState
@@ -36,7 +37,9 @@ class PipelineParameters(Schema):
     goals: str = Field("", description="goals at start: x,y,z;… [m], a JSON file, or tour")
     goal_period: float = Field(5.0, gt=0.0, description="time that each of `goals` holds [s]")
     state_clock: Literal["stamp", "ros"] = Field(
-        "ros", description="clock of the states' stamps: stamp = they are the time (simulation)"
+        "ros",
+        description="clock of the states' stamps; stamp: they are the time (simulation); "
+        "ros: ROS time, and a state without a stamp counts from its arrival",
     )
     correction: Literal["none"] = Field("none", description="what stands between policy and gate")
 
@@ -77,14 +80,18 @@ class PolicyStage(StageNode):
             self._health.refuse(str(error))
             return
         self._health.heard()
+        now_ns = self._now(state)
+        if not state.stamp_ns:
+            state = replace(state, stamp_ns=now_ns)
         if state.stamp_ns == self._last_ns:
             if self._answer is not None:  # asked again: the answer got lost
                 self._out.publish(self._answer)
             return
         self._restart_after_gap(state)
-        command = decide(
-            self.chain, state, self._goal.current(state.stamp_ns), now_ns=self._now(state)
-        )
+        goal = self._goal.current(state.stamp_ns)
+        command = decide(self.chain, state, goal, now_ns=now_ns)
+        if not is_fresh(state, now_ns=now_ns):
+            self._health.refuse(_off(now_ns - state.stamp_ns))
         self._answer = None
         if command is not None:
             self._answer = self._writer(command.stamp_ns, command.q)
@@ -106,6 +113,15 @@ class PolicyStage(StageNode):
         """Reports once a second."""
         self._health.report()
         return True
+
+
+def _off(age_ns: int) -> str:
+    return (
+        f"joint_states are stamped {abs(age_ns) * 1e-9:.3f} s {'ago' if age_ns > 0 else 'ahead'}, "
+        f"at most {MAX_STATE_AGE_NS * 1e-9:g} s is acted upon: the driver's clock and ROS time "
+        "differ. "
+        "Synchronise the clocks, or set use_sim_time when a simulator stamps them"
+    )
 
 
 class PipelineNode(PolicyStage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,25 +68,34 @@ def parse_graph(content: bytes, *, where: str) -> onnx.ModelProto:
     """Returns the ONNX model in `content`; nothing outside those bytes is read."""
     try:
         model = onnx.load_from_string(content)
+        # before the checker, which looks for the files that a graph refers to
+        _refuse_external_data(model, where)
         onnx.checker.check_model(model, full_check=False)
     except (DecodeError, onnx.checker.ValidationError, ValueError, TypeError) as error:
         detail = " ".join(str(error).split())[:160] or type(error).__name__
         raise PolicyFileError(
             f"{where}: not a valid ONNX model: {detail}. Export it again"
         ) from None
-    for tensor in _tensors(model.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise PolicyFileError(
-                f"{where}: tensor `{tensor.name}` lies in another file, which is never read. "
-                "Export one file with "
-                "its weights inside"
-            )
     return model
 
 
+def _refuse_external_data(model: onnx.ModelProto, where: str) -> None:
+    functions = [t for function in model.functions for t in _constants(function.node)]
+    for tensor in (*_tensors(model.graph), *functions):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise PolicyFileError(
+                f"{where}: tensor `{tensor.name}` lies in another file, which is never read. "
+                "Export one file with its weights inside"
+            )
+
+
 def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    found = list(graph.initializer)
-    for node in graph.node:
+    return [*graph.initializer, *_constants(graph.node)]
+
+
+def _constants(nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
+    found: list[onnx.TensorProto] = []
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 found.append(attribute.t)

@@ -85,10 +85,11 @@ def read_bytes(path: Path) -> bytes:
         raise PolicyFileError(
             f"{path}: cannot be read: {error.strerror}. Check the path of `policy`"
         ) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise PolicyFileError(f"{path}: is no regular file, expected an ONNX file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise PolicyFileError(f"{path}: is no regular file, expected an ONNX file")
         if status.st_size > MAX_BYTES:
             raise PolicyFileError(
                 f"{path}: is {status.st_size} bytes, at most {MAX_BYTES} are read"

@@ -175,7 +175,7 @@ class Gate:
         return reason
 
     def _rehearse(self, reason: Reason) -> Verdict:
-        """Says what would be sent from where the arm is; it does not follow, so nothing adds up."""
+        """Says what would be sent from where the arm is; nothing adds up, it does not follow."""
         if self._state is None:
             return self._verdict(self._q, self._v, reason, send=False)
         self._anchor(self._state.q.tolist())
