@@ -97,7 +97,7 @@ def evaluate(
         )
     goals = parse_goals(args.goals, contract.goal)
     if not goals:
-        raise ConfigError("evaluate", ['no goals. Write --goals "x,y,z;x,y,z"'])
+        raise ConfigError("goals", ['no goals. Write --goals "x,y,z;x,y,z"'])
     args = args.model_copy(update={"stop_after": len(goals) * args.goal_period, "policy": policy})
     run = simulate(args) if through == "core" else run_through_ros(args)
     return judge(run, goals, contract, spec, period=args.goal_period, tolerance_mm=tolerance_mm)
@@ -129,7 +129,7 @@ def judge(
     for i, goal in enumerate(goals):
         rows = np.flatnonzero(which == i)
         if not len(rows):
-            raise ConfigError("evaluate", [f"the run ended before goal {i}, at {run.t[-1]:.2f} s"])
+            raise ConfigError("goals", [f"the run ended before goal {i}, at {run.t[-1]:.2f} s"])
         distance = np.linalg.norm(position[rows] - goal.position, axis=1)
         inverse = goal.quaternion * np.array([1.0, -1.0, -1.0, -1.0])
         turn = rotation_vector(quaternion_multiply(tools[rows[-1]].quaternion, inverse))

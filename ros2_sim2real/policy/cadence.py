@@ -28,6 +28,6 @@ class Cadence:
         if stamp_ns < self._next_ns - self.SLACK * self._period_ns:
             return False
         self._next_ns += self._period_ns
-        if stamp_ns > self._next_ns + self._period_ns:
+        if stamp_ns >= self._next_ns - self.SLACK * self._period_ns:  # a whole one was missed
             self._next_ns = stamp_ns + self._period_ns
         return True

@@ -23,7 +23,7 @@ class GoalSchedule:
 
     def __init__(self, goals: Sequence[Goal], *, period: float, repeat: bool = True) -> None:
         self._goals = list(goals)
-        self._period_ns = round(period * 1e9)
+        self._period_ns = max(1, round(period * 1e9))
         self._repeat = repeat
         self._start_ns: int | None = None
 
@@ -63,14 +63,14 @@ def parse_goals(text: str, goal_input: GoalInput | None) -> list[Goal]:
     if text == "tour":
         return tour(goal_input)
     rows = _rows(text)
-    problems = []
+    problems = [] if rows else [f"got '{text}', which holds no goal"]
     goals = []
     for i, row in enumerate(rows):
         if len(row) not in (3, 7) or not all(math.isfinite(x) for x in row):
             problems.append(f"goal {i} got {row}, expected x,y,z or x,y,z,qw,qx,qy,qz, finite")
             continue
         quaternion = np.array(row[3:]) if len(row) == 7 else centre_orientation(goal_input)
-        norm = float(np.linalg.norm(quaternion))
+        norm = math.hypot(*quaternion)
         if not 0.9 <= norm <= 1.1:
             problems.append(f"goal {i}: quaternion w x y z has norm {norm:.3g}, expected 1")
             continue
@@ -101,7 +101,7 @@ def _rows(text: str) -> list[list[float]]:
         try:
             data = json.loads(Path(text).expanduser().read_text())
             return [[float(x) for x in row] for row in data]
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(
                 text, [f"expected a JSON list of rows of numbers: {error}"]
             ) from None

@@ -79,8 +79,9 @@ class ObservationBuilder:
             tool=tool,
         )
         row = self.out[0]
-        for read, part, affine in self._terms:
-            row[part] = affine(read(moment))
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and told below
+            for read, part, affine in self._terms:
+                row[part] = affine(read(moment))
         return bool(np.isfinite(row).all())
 
 

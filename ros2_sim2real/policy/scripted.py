@@ -74,16 +74,17 @@ class ReplayPolicy:
     def __init__(self, path: Path | str, spec: RobotSpec) -> None:
         """Raises PolicyFileError or JointMismatch."""
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
                 t = np.asarray(data["t"], dtype=np.float64)
                 q = np.asarray(data["q"], dtype=np.float64)
-                names = [str(name) for name in data["joints"]]
-        except (OSError, KeyError, ValueError, EOFError) as error:
+                names = [str(name) for name in data["joints"].tolist()]
+        except Exception as error:  # noqa: BLE001 a damaged archive raises a dozen kinds
             raise PolicyFileError(
                 f"{path}: expected an npz with t (n,), q (n, joints) and joints: {error}"
             ) from None
         shaped = t.ndim == 1 and len(t) > 0 and q.shape == (len(t), len(names))
-        if not shaped or not np.isfinite(q).all() or not (np.diff(t) > 0).all():
+        finite = bool(np.isfinite(t).all() and np.isfinite(q).all())
+        if not (shaped and finite and (np.diff(t) > 0).all()):
             raise PolicyFileError(
                 f"{path}: got t {t.shape} and q {q.shape} for {len(names)} joints, expected "
                 "finite rows with "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -314,8 +313,3 @@ def test_euler_angles_turn_about_fixed_x_then_y_then_z(r: float, p: float, y: fl
     np.testing.assert_allclose(
         matrix(from_euler(r, p, y)), about[2] @ about[1] @ about[0], atol=1e-12
     )
-
-
-def test_the_contract_of_a_case_is_exact_json() -> None:
-    promised = ur5e_contract(term("tool_position", 3))
-    assert json.loads(promised.to_json())["tool"]["position"] == TOOL["position"]

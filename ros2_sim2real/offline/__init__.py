@@ -1,0 +1,1 @@
+"""From artefacts and recordings to policies and models; nothing here runs while the arm moves."""

@@ -1,0 +1,32 @@
+"""Child process: answers of an ONNX graph to given rows; a graph from outside may loop or grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ros2_sim2real.offline._child import serve
+
+
+def _libraries() -> None:
+    import onnxruntime  # noqa: F401  before memory is bounded
+
+
+def _answer(header: dict[str, Any], parts: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+    """Returns the answers (n, nu) to the rows of `parts[1]`, (n, width), all float32."""
+    import onnxruntime as ort
+
+    content, raw = parts
+    rows = np.frombuffer(raw, dtype=np.float32).reshape(-1, 1, int(header["width"]))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    name, out = header["input"], header["output"]
+    answers = np.concatenate([session.run([out], {name: row})[0] for row in rows])
+    return {"nu": answers.shape[1]}, [np.ascontiguousarray(answers, dtype=np.float32).tobytes()]
+
+
+if __name__ == "__main__":
+    serve(_libraries, _answer)
