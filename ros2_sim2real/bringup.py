@@ -17,6 +17,7 @@ from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.errors import BringupError
 from ros2_sim2real.policy.load import contract_of
 from ros2_sim2real.robot import load_robot
+from ros2_sim2real.worlds import load_world
 
 Situation = Literal["sim", "real"]
 Value = str | float | int | bool
@@ -44,6 +45,9 @@ class Arguments(Schema):
         "pipeline", description="policy and correction in one process, or a node each"
     )
     namespace: str = Field("", description="prefix of every topic")
+    clock: Literal["on", "off"] = Field(
+        "on", description="publish /clock; of several simulated arms, one does"
+    )
     time: Literal["real", "free", "lockstep"] = Field(
         "real",
         description="simulated time: wall clock, as fast as the graph answers, or in lockstep",
@@ -56,6 +60,11 @@ class Arguments(Schema):
     camera: str = Field("", description="MJCF camera to publish, empty: none")
     transport: Literal["shm", "default"] = Field(
         "shm", description="shm: this machine only, no network sockets; default: what the DDS does"
+    )
+    world: str = Field(
+        "",
+        description="how the simulated arm differs from its model: a world file, or a name within "
+        "config/worlds; empty: not at all",
     )
     seed: int = Field(0, ge=0, description="start of everything random in the simulation")
     record: str = Field("", description="npz file for every state and command of the simulation")
@@ -153,6 +162,12 @@ def plan(args: Arguments) -> Plan:
             f"`time` got '{args.time}', an external arm runs in real time. Leave it out"
         )
     spec = load_robot(args.robot)
+    if args.world and args.backend != "mujoco":
+        raise BringupError(
+            f"`world` got '{args.world}' with `backend` '{args.backend}': only a MuJoCo arm can "
+            "be disturbed. Leave it out, or use backend:=mujoco"
+        )
+    load_world(args.world, spec.nq)
     policy = args.policy or default_policy(spec.name)
     contract = contract_of(policy)
     if contract is not None:
@@ -198,10 +213,12 @@ def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
         "time": args.time,
         "seed": args.seed,
         "record": args.record,
+        "publish_clock": args.clock == "on",
         "stop_after": args.stop_after,
     }
     if args.backend == "mujoco":
         common["camera"] = args.camera
+        common["world_file"] = args.world
     return common
 
 

@@ -23,7 +23,27 @@ VERBS: dict[str, tuple[str, str]] = {
         "import_isaaclab",
         "turn an Isaac Lab policy and its env.yaml into ONNX + contract",
     ),
+    "parity": ("parity", "compare a policy with the golden vectors in its file, and live"),
+    "import torchscript": (
+        "import_policy",
+        "turn TorchScript, hidden LSTM memory included, into ONNX + contract",
+    ),
+    "import onnx": (
+        "import_policy",
+        "turn ONNX with the metadata of mjlab or holosoma into ONNX + contract",
+    ),
+    "import rl_sar": (
+        "import_policy",
+        "turn a policy of rl_sar and its config.yaml into ONNX + contract",
+    ),
+    "import unitree": (
+        "import_policy",
+        "turn a policy of unitree_rl_lab and its deploy.yaml into ONNX + contract",
+    ),
+    "import sb3": ("import_policy", "turn a stable-baselines3 archive into ONNX + contract"),
+    "import rsl_rl": ("import_policy", "turn a checkpoint of rsl_rl into ONNX + contract"),
     "train": ("train", "train a policy in the simulator and export it with its contract"),
+    "robot init": ("robot_init", "draft a robot file from an MJCF, and say what is missing"),
     "show": ("show", "print the contract inside a policy file"),
     "bench latency": (
         "bench_latency",

@@ -21,6 +21,8 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Vector3 = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 IDENTITY: Quaternion = (1.0, 0.0, 0.0, 0.0)
+NOT_KNOWN = "not known"  # a source that begins so belongs to a placeholder
+BODY = "body:"  # a tool site that begins so is the origin of a body
 
 
 class Frame(Schema):
@@ -92,14 +94,23 @@ class RobotSpec(Schema):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     description: str
-    mjcf: str = Field(description="model file: a path, or a name within models/mjcf")
-    tool_site: str = Field(description="MJCF site at the flange")
+    mjcf: str = Field(
+        description="model file: a path, a name within models/mjcf, or robot_descriptions:NAME"
+    )
+    tool_site: str = Field(
+        description="MJCF site at the flange; without one, body:NAME for the origin of a body"
+    )
     base_frame: str = Field("base_link", description="name of the frame in which goals are given")
     tool_frame: str = Field("tool0", description="name of the tool's frame on /tf")
     gravity_compensation: bool = Field(
         True, description="the arm's controller carries its own weight, as industrial arms do"
     )
     joints: Annotated[tuple[Joint, ...], Field(min_length=1)]
+    extra_joints: tuple[str, ...] = Field(
+        (),
+        description="joints of the model that are not the robot's, a gripper's for example: "
+        "passed over in joint_states, held at their reference in the model",
+    )
     safety: SafetyMargins = SafetyMargins()
     workspace: Workspace | None = None
     sources: dict[str, str] = Field(
@@ -108,7 +119,7 @@ class RobotSpec(Schema):
 
     @model_validator(mode="after")
     def _consistent(self) -> RobotSpec:
-        names = [j.name for j in self.joints]
+        names = [*(j.name for j in self.joints), *self.extra_joints]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"every joint once, twice: {twice}")
@@ -131,6 +142,11 @@ class RobotSpec(Schema):
     def nq(self) -> int:
         """Returns the number of joints."""
         return len(self.joints)
+
+    @property
+    def unknown_sources(self) -> tuple[str, ...]:
+        """Returns the entries of `sources` that nobody knows: placeholders of a draft."""
+        return tuple(k for k, text in self.sources.items() if text.startswith(NOT_KNOWN))
 
     @cached_property
     def home(self) -> Array:
@@ -158,6 +174,8 @@ class RobotSpec(Schema):
 
     def mjcf_path(self) -> Path:
         """Returns the model file. Raises ConfigError when there is none."""
+        if self.mjcf.startswith(paths.DESCRIPTIONS):
+            return paths.described(self.mjcf.removeprefix(paths.DESCRIPTIONS))
         found = paths.find(self.mjcf, folder="models/mjcf", suffixes=(".xml",))
         if found is None:
             raise ConfigError(

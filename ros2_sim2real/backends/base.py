@@ -21,3 +21,10 @@ class Backend(Protocol):
 
     def state(self, stamp_ns: int) -> RobotState:
         """Returns what the arm's sensors say now."""
+
+    def truth(self, stamp_ns: int) -> RobotState:
+        """Returns where the arm is, whatever its sensors say."""
+
+    @property
+    def copies(self) -> int:
+        """Returns how often the present state reaches its readers: 0, 1 or 2 times."""

@@ -34,3 +34,12 @@ class LoopbackBackend:
     def state(self, stamp_ns: int) -> RobotState:
         """Returns the last set-point and the speed that led there."""
         return RobotState(stamp_ns, self._q, self._dq)
+
+    def truth(self, stamp_ns: int) -> RobotState:
+        """Returns the same: nothing lies between the arm and its sensors."""
+        return self.state(stamp_ns)
+
+    @property
+    def copies(self) -> int:
+        """Returns 1: no state gets lost."""
+        return 1

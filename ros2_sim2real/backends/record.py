@@ -22,12 +22,15 @@ class Record:
     def __init__(self, joints: Sequence[str], rate_hz: float) -> None:
         self._joints = list(joints)
         self._rate = rate_hz
-        self._states: list[tuple[int, Array, Array, float]] = []
+        self._states: list[tuple[int, Array, Array, float, Array]] = []
         self._commands: list[tuple[int, Array, float]] = []
 
-    def state(self, state: RobotState, *, wall: float = math.nan) -> None:
-        """Takes a state, published at `wall` [s] of any steady clock."""
-        self._states.append((state.stamp_ns, state.q, state.dq, wall))
+    def state(
+        self, state: RobotState, *, truth: RobotState | None = None, wall: float = math.nan
+    ) -> None:
+        """Takes a state, published at `wall` [s] of any steady clock, and where the arm was."""
+        q = state.q if truth is None else truth.q
+        self._states.append((state.stamp_ns, state.q, state.dq, wall, q))
 
     def command(self, command: Command, latency_ns: int | None) -> None:
         """Takes a received command; `latency_ns` since its state was published, if known."""
@@ -46,6 +49,7 @@ class Record:
             command=np.array([c[1] for c in self._commands]).reshape(-1, n),
             latency=np.array([c[2] for c in self._commands], dtype=np.float64),
             wall=np.array([s[3] for s in self._states], dtype=np.float64),
+            q_true=np.array([s[4] for s in self._states]).reshape(-1, n),
             joints=tuple(self._joints),
             rate_hz=self._rate,
         )
@@ -62,6 +66,7 @@ class Run:
     command: Array  # (m, nq) [rad]
     latency: Array  # (m,) from publishing the state to receiving its command [s]
     wall: Array  # (n,) when the state was published [s]
+    q_true: Array  # (n, nq) where the joints were, whatever the encoders said [rad]
     joints: tuple[str, ...]
     rate_hz: float
 
@@ -75,7 +80,9 @@ class Run:
 def read_run(path: Path) -> Run:
     """Returns the record at `path`."""
     with np.load(path, allow_pickle=False) as data:
-        arrays = {f.name: data[f.name] for f in dataclasses.fields(Run)}
+        names = [f.name for f in dataclasses.fields(Run)]
+        # a record of before there were worlds: its encoders said the truth
+        arrays = {n: data["q" if n == "q_true" and n not in data else n] for n in names}
     arrays["joints"] = tuple(str(name) for name in arrays["joints"])
     arrays["rate_hz"] = float(arrays["rate_hz"])
     return Run(**arrays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mujoco
@@ -9,47 +10,64 @@ import numpy as np
 
 from ros2_sim2real.contract import Gains, PolicyContract
 from ros2_sim2real.errors import RobotModelError
-from ros2_sim2real.robot import JointMap, RobotSpec
+from ros2_sim2real.robot import BODY, JointMap, RobotSpec
+
+MAX_INCLUDES = 100
+
+PAYLOAD = "sim2real_payload"  # body without mass at the tool, which a simulated world may load
 
 
-def build_model(spec: RobotSpec, gains: Gains | None = None, *, timestep: float) -> mujoco.MjModel:
+def build_model(
+    spec: RobotSpec, gains: Gains | None = None, *, timestep: float, payload: bool = False
+) -> mujoco.MjModel:
     """Returns the robot's model with one position servo per joint, in the order of `spec.joints`.
 
     Actuators that the MJCF brings along are replaced: what the servo does is decided by the
     policy's gains, else by the robot file: `torque = stiffness (q_target - q) - damping dq`,
-    within the effort limit.
+    within the effort limit. Extra joints are taken out, so that they stay at their reference.
 
     Args:
         spec: the robot.
         gains: servo in the order of `spec.joints`; None: the robot file's.
         timestep: physics step [s].
+        payload: add the body `PAYLOAD` at the tool, without mass and not compensated.
 
     Raises:
-        RobotModelError: the file does not compile, or lacks a joint or the tool site.
+        RobotModelError: the file does not compile, lacks a joint or the tool site, or has joints
+            that the robot file does not name.
     """
     model_spec = read_spec(spec.mjcf_path())
     _check_names(spec, model_spec)
-    for actuator in list(model_spec.actuators):
-        model_spec.delete(actuator)
+    _strip(model_spec, spec.extra_joints)
+    if spec.tool_site.startswith(BODY):
+        model_spec.body(spec.tool_site.removeprefix(BODY)).add_site(name=spec.tool_site)
     for i, joint in enumerate(spec.joints):
         stiffness = gains.stiffness[i] if gains else joint.stiffness
         damping = gains.damping[i] if gains else joint.damping
         limit = gains.effort_limit[i] if gains and gains.effort_limit else joint.effort
-        actuator = model_spec.add_actuator(
+        # Everything is stated: what is not comes from the model's own <default> of actuators.
+        model_spec.add_actuator(
             name=joint.name,
             target=joint.name,
             trntype=mujoco.mjtTrn.mjTRN_JOINT,
+            gear=[1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            dyntype=mujoco.mjtDyn.mjDYN_NONE,
             gaintype=mujoco.mjtGain.mjGAIN_FIXED,
+            gainprm=[stiffness, *[0.0] * 9],
             biastype=mujoco.mjtBias.mjBIAS_AFFINE,
+            biasprm=[0.0, -stiffness, -damping, *[0.0] * 7],
+            ctrllimited=False,
+            inheritrange=0.0,
             forcelimited=True,
             forcerange=[-limit, limit],
         )
-        actuator.gainprm[0] = stiffness
-        actuator.biasprm[1] = -stiffness
-        actuator.biasprm[2] = -damping
     if spec.gravity_compensation:
         for body in model_spec.bodies:
             body.gravcomp = 1.0
+    if payload:
+        holder = next(s for s in model_spec.sites if s.name == spec.tool_site).parent
+        holder.add_body(name=PAYLOAD, explicitinertial=True)
+        model_spec.compiler.fusestatic = False  # else it would vanish into its holder
     option = model_spec.option
     option.timestep = timestep
     # Implicit in the servo's damping: stable at the stiffness of industrial arms and 2 ms steps.
@@ -63,7 +81,11 @@ def build_model(spec: RobotSpec, gains: Gains | None = None, *, timestep: float)
 
 
 def read_spec(path: Path) -> mujoco.MjSpec:
-    """Returns the parsed MJCF. Raises RobotModelError with MuJoCo's reason."""
+    """Returns the parsed MJCF. Raises RobotModelError with MuJoCo's reason.
+
+    Meshes may lie anywhere; a file that is included must lie in the model's folder or below.
+    """
+    _confine(path)
     try:
         return mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
@@ -89,18 +111,68 @@ def gains_for(spec: RobotSpec, contract: PolicyContract | None) -> Gains | None:
     )
 
 
+def _strip(model_spec: mujoco.MjSpec, held: tuple[str, ...]) -> None:
+    """Takes out other controllers and the joints `held`.
+
+    A body that lost its joint stays where the joint's reference has it.
+    """
+    gone: list[object] = [*model_spec.actuators, *model_spec.keys]
+    if held:
+        gone += [*model_spec.sensors, *model_spec.tendons]
+        names = {*held, *(t.name for t in model_spec.tendons)}
+        gone += [e for e in model_spec.equalities if {e.name1, e.name2} & names]
+        gone += [j for j in model_spec.joints if j.name in held]
+    for element in gone:
+        model_spec.delete(element)
+
+
+def _confine(path: Path) -> None:
+    """Raises RobotModelError for an `include` that leads out of the model's folder."""
+    try:
+        root = path.resolve().parent
+        pending, seen = [path.resolve()], set[Path]()
+        while pending and len(seen) < MAX_INCLUDES:
+            file = pending.pop()
+            if file in seen or not file.is_file():
+                continue
+            seen.add(file)
+            for name in _INCLUDE.findall(file.read_text(encoding="utf-8", errors="replace")):
+                target = (root / name).resolve()
+                if not target.is_relative_to(root):
+                    raise RobotModelError(
+                        f"{file}: includes '{name}', expected a file in {root} or below. "
+                        "Copy it there"
+                    )
+                pending.append(target)
+    except (OSError, ValueError) as error:
+        raise RobotModelError(f"{path}: cannot be read: {_line(error)}") from None
+
+
+_INCLUDE = re.compile(r"<include\b[^>]*?\bfile\s*=\s*[\"']([^\"']*)[\"']")
+
+
 def _check_names(spec: RobotSpec, model_spec: mujoco.MjSpec) -> None:
     problems: list[str] = []
-    hinged = {j.name for j in model_spec.joints}
-    missing = [name for name in spec.joint_names if name not in hinged]
-    if missing:
+    present = {j.name for j in model_spec.joints}
+    for field, names in (("joints", spec.joint_names), ("extra_joints", spec.extra_joints)):
+        missing = [name for name in names if name not in present]
+        if missing:
+            problems.append(
+                f"`{field}` {missing} are not joints of the model, which has {sorted(present)}"
+            )
+    undeclared = sorted(present - {*spec.joint_names, *spec.extra_joints})
+    if undeclared:
         problems.append(
-            f"`joints` {missing} are not joints of the model, which has {sorted(hinged)}"
+            f"the model also has the joints {undeclared}. "
+            "Name those that are not the robot's in `extra_joints`"
         )
-    sites = {s.name for s in model_spec.sites}
-    if spec.tool_site not in sites:
+    body = spec.tool_site.startswith(BODY)
+    kind = "body" if body else "site"
+    known = {e.name for e in (model_spec.bodies if body else model_spec.sites)}
+    if spec.tool_site.removeprefix(BODY if body else "") not in known:
         problems.append(
-            f"`tool_site` '{spec.tool_site}' is not a site of the model, which has {sorted(sites)}"
+            f"`tool_site` '{spec.tool_site}' is not a {kind} of the model, which has "
+            f"{sorted(known)}"
         )
     if problems:
         raise RobotModelError(

@@ -9,6 +9,7 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from ros2_sim2real.errors import JointMismatch
@@ -96,3 +97,15 @@ class TrajectoryWriter:
         self.msg.header.stamp = to_stamp(stamp_ns)
         self._point.positions = array.array("d", q.tobytes())
         return self.msg
+
+    def plan(self, target: Target) -> JointTrajectory:
+        """Returns a message with every row of the target's chunk, the first one due at once."""
+        rows = target.q[None] if target.chunk is None else target.chunk
+        points = []
+        for i, row in enumerate(rows):
+            sec, nanosec = divmod(round(i * target.period * _SECOND), _SECOND)
+            point = JointTrajectoryPoint(time_from_start=Duration(sec=sec, nanosec=nanosec))
+            point.positions = array.array("d", row.tobytes())
+            points.append(point)
+        header = Header(stamp=to_stamp(target.stamp_ns))
+        return JointTrajectory(header=header, joint_names=self.msg.joint_names, points=points)

@@ -15,18 +15,25 @@ from ros2_sim2real.dynamics.mjcf import gains_for
 from ros2_sim2real.errors import ConfigError
 from ros2_sim2real.nodes import qos
 from ros2_sim2real.nodes.convert import to_stamp
-from ros2_sim2real.nodes.parameters import declare
+from ros2_sim2real.nodes.parameters import LiveParameters, declare
 from ros2_sim2real.nodes.shell import run
 from ros2_sim2real.nodes.simulation import SimulationNode, SimulationParameters
 from ros2_sim2real.policy.load import contract_of
 from ros2_sim2real.robot import RobotSpec, load_robot
+from ros2_sim2real.worlds import DISTURBANCES, load_world
 
 POSE_HZ = 30.0
+WORLD = "world."  # prefix of the parameters that may change while the node runs
 
 
 class MujocoParameters(SimulationParameters):
     """Parameters of `mujoco`."""
 
+    world_file: str = Field(
+        "",
+        description="world in which the arm starts: a file, or a name within config/worlds; "
+        "empty: nominal. Its fields are the parameters `world.*`",
+    )
     camera: str = Field("", description="MJCF camera to publish on camera/image_raw, empty: none")
     camera_hz: float = Field(10.0, gt=0.0, le=60.0, description="pictures a second")
     camera_width: int = Field(320, ge=16, le=1920, description="[px]")
@@ -49,14 +56,28 @@ class MujocoNode(SimulationNode):
 
     def build(self) -> tuple[MujocoParameters, RobotSpec, MujocoBackend]:
         """Declares the parameters and makes the arm."""
-        config = declare(self, MujocoParameters)
+        config = declare(self, MujocoParameters, others=(WORLD,))
         self.spec = load_robot(config.robot)
         contract = contract_of(config.policy)
         start = contract.start_pose(self.spec) if contract else None
         self._kinematics = Kinematics(self.spec)
-        backend = MujocoBackend(
-            self.spec, gains_for(self.spec, contract), rate_hz=config.rate_hz, start=start
+        nq = self.spec.nq
+        world = LiveParameters(
+            self,
+            load_world(config.world_file, nq),
+            prefix=WORLD,
+            names=DISTURBANCES,
+            misfits=lambda world: world.misfits(nq),
         )
+        backend = MujocoBackend(
+            self.spec,
+            gains_for(self.spec, contract),
+            rate_hz=config.rate_hz,
+            start=start,
+            world=world.value,
+        )
+        backend.reset(config.seed)
+        world.watch(lambda world, names: backend.set_world(world, burst="nan_states" in names))
         return config, self.spec, backend
 
     def published(self, stamp_ns: int) -> None:
@@ -64,7 +85,7 @@ class MujocoNode(SimulationNode):
         self._count += 1
         if self._count % self._every:
             return
-        state = self.backend.state(stamp_ns)
+        state = self.backend.truth(stamp_ns)  # as a camera in the room sees it, not the encoders
         tool = self._kinematics.update(state.q, state.dq)
         msg = PoseStamped()
         msg.header.stamp, msg.header.frame_id = to_stamp(stamp_ns), self.spec.base_frame
@@ -90,7 +111,7 @@ class MujocoNode(SimulationNode):
 
 
 class TransformSender:
-    """Publishes base -> tool on /tf, where tf2_msgs is installed (it has no wheel)."""
+    """Publishes base -> tool on the namespace's tf, where tf2_msgs is installed (no wheel)."""
 
     def __init__(self, node: Node) -> None:
         try:
@@ -99,7 +120,7 @@ class TransformSender:
             self._out = None
             return
         self._type = TFMessage
-        self._out = node.create_publisher(TFMessage, "/tf", qos.DIAGNOSTICS)
+        self._out = node.create_publisher(TFMessage, "tf", qos.DIAGNOSTICS)
 
     def send(self, pose: PoseStamped, child: str) -> None:
         """Sends the transform that `pose` describes."""

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import Literal
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from pydantic import Field
 from sensor_msgs.msg import JointState
@@ -60,6 +61,7 @@ class PolicyStage(StageNode):
         self._reorder = Reorder(spec.joint_names)
         self._writer = TrajectoryWriter(spec.joint_names)
         self._last_ns: int | None = None
+        self._start_ns: int | None = None  # stamp with which the episode began
         self._answer: JointTrajectory | None = None
         self._out = self.create_publisher(JointTrajectory, topic, qos.RELIABLE)
         contract_out = self.create_publisher(String, "policy/contract", qos.LATCHED)
@@ -67,6 +69,8 @@ class PolicyStage(StageNode):
             contract_out.publish(String(data=contract.to_json()))
         self.create_subscription(PoseStamped, "goal", self._goal.on_message, qos.RELIABLE)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE_IN)
+        self._mode = ""
+        self.create_subscription(DiagnosticStatus, "safety/status", self._on_gate, qos.LATCHED)
         self._health = Health(self, name, policy.status, expects="joint_states")
 
     def answered(self) -> None:
@@ -103,6 +107,24 @@ class PolicyStage(StageNode):
         last, self._last_ns = self._last_ns, state.stamp_ns
         if last is not None and not 0 < state.stamp_ns - last <= EPISODE_GAP_NS:
             self.chain.reset()
+            self._start_ns = None
+        if self._start_ns is None:
+            self._start_ns = state.stamp_ns
+
+    def _on_gate(self, msg: DiagnosticStatus) -> None:
+        """Starts an episode when the gate takes the arm over or lets it go: activation, hold."""
+        values = {v.key: v.value for v in msg.values}
+        mode, since = values.get("mode", ""), values.get("since_ns", "")
+        if mode == self._mode:
+            return
+        self._mode = mode
+        # By stamp, so that in lockstep nothing hangs on when this message arrives. States that
+        # the driver did not stamp say nothing: then at once.
+        stamped = since.isdigit() and (int(since) > 0 or self.config.state_clock == "stamp")
+        if self._start_ns is None or (stamped and int(since) <= self._start_ns):
+            return
+        self.chain.reset()
+        self._start_ns = None
 
     def _now(self, state: RobotState) -> int:
         if self.config.state_clock == "stamp":
@@ -135,8 +157,12 @@ class PipelineNode(PolicyStage):
     def answered(self) -> None:
         """Publishes the policy's target after the command that the arm waits for."""
         target = self.chain.target
-        if target is not None and target.fresh:
+        if target is None or not target.fresh:
+            return
+        if target.chunk is None:
             self._target_out.publish(self._target(target.stamp_ns, target.q))
+        else:
+            self._target_out.publish(self._target.plan(target))
 
 
 def main() -> None:

@@ -66,7 +66,8 @@ class SafetyNode(StageNode):
         self._out = self.create_publisher(JointTrajectory, "safety/command", qos.RELIABLE)
         self._status_out = self.create_publisher(DiagnosticStatus, "safety/status", qos.LATCHED)
         self._health = Health(self, "safety", self._status, expects="joint_states")
-        self._told: tuple[Mode, Reason] | None = None
+        self._told: tuple[Mode, int, Reason] | None = None
+        self._mode, self._since_ns = self.gate.mode, 0  # stamp of the state that it began with
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE_IN)
         self.create_subscription(
             JointTrajectory, "correction/command", self._on_command, qos.RELIABLE
@@ -95,6 +96,7 @@ class SafetyNode(StageNode):
         sound = self.gate.observe(state, now_ns=self._now())
         if sound and self.config.auto_enable and self.gate.mode is Mode.INACTIVE:
             self._enable()
+        self._note_mode()
         if (
             self._stamped
             and self._pending is not None
@@ -133,6 +135,7 @@ class SafetyNode(StageNode):
         if command is not None:
             self._answered_ns = command.stamp_ns
         verdict = self.gate.step(command, now_ns=self._now())
+        self._note_mode()
         self._reason = verdict.reason
         self._answer = None
         if verdict.send:
@@ -167,6 +170,11 @@ class SafetyNode(StageNode):
             self.get_logger().info("active: set-point starts at the measured position")
         return reason
 
+    def _note_mode(self) -> None:
+        """Notes from which state on the mode holds: whoever listens may hear of it later."""
+        if self.gate.mode is not self._mode:
+            self._mode, self._since_ns = self.gate.mode, self._state_ns or 0
+
     def _on_enable(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.gate.mode is Mode.SHADOW:
             response.message = "shadow mode never sends; launch with mode:=active"
@@ -175,12 +183,14 @@ class SafetyNode(StageNode):
             response.success, response.message = True, "already active"
             return response
         reason = self._enable()
+        self._note_mode()
         response.success = reason is Reason.NONE
         response.message = "active" if response.success else START_REFUSED[reason]
         return response
 
     def _on_hold(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.gate.deactivate()
+        self._note_mode()
         self._tell()
         response.success = True
         response.message = "nothing is sent any more; the driver holds its last set-point"
@@ -193,12 +203,15 @@ class SafetyNode(StageNode):
         return Status(level, message, counts)
 
     def _tell(self) -> None:
-        now = (self.gate.mode, self._reason)
+        now = (self.gate.mode, self._since_ns, self._reason)
         if now == self._told:
             return
         self._told = now
         status = self._status()
-        values = [KeyValue(key="mode", value=self.gate.mode.value)]
+        values = [
+            KeyValue(key="mode", value=self.gate.mode.value),
+            KeyValue(key="since_ns", value=str(self._since_ns)),
+        ]
         self._status_out.publish(
             DiagnosticStatus(
                 level=bytes([status.level]), name="safety", message=status.message, values=values

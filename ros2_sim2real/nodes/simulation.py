@@ -16,21 +16,22 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ros2_sim2real.backends.base import Backend
 from ros2_sim2real.backends.record import Record, write_run
-from ros2_sim2real.config import Schema
 from ros2_sim2real.errors import BackendFault, JointMismatch
 from ros2_sim2real.nodes import qos
+from ros2_sim2real.nodes.command_inputs import GATE, CommandInputParameters, CommandInputs
 from ros2_sim2real.nodes.convert import Reorder, command_from, to_stamp
 from ros2_sim2real.nodes.health import Health
 from ros2_sim2real.nodes.shell import IDLE, StageNode
 from ros2_sim2real.robot import RobotSpec
-from ros2_sim2real.signals import Command, Level, Status
+from ros2_sim2real.signals import Array, Command, Level, Status
 
 RESET_GAP_NS = 1_000_000_000  # a reset shows as a jump forward: time never runs back
 RETRY = 0.1  # [s] of silence after which a state is sent again
+UNSOUND_COPIES, UNSOUND_RETRY = 3, 0.01  # [s] of a NaN state: nobody may ever answer it
 CLOCK_HZ = 100.0
 
 
-class SimulationParameters(Schema):
+class SimulationParameters(CommandInputParameters):
     """Parameters of every simulated backend."""
 
     robot: str = Field(description="robot file: a path, or a name within config/robots")
@@ -61,6 +62,8 @@ class SimulationNode(StageNode):
         self._offset_ns = 0
         self._started = self._answered = False
         self._waiting = False  # for the answer to the last state
+        self._go_on = False  # nobody will answer the last state
+        self._unsound, self._retry = 0, RETRY  # copies left of a state that is not finite; [s]
         self._paused = self.config.paused
         self._due = time.monotonic()
         self._sent: deque[tuple[int, int]] = deque(maxlen=64)
@@ -70,13 +73,17 @@ class SimulationNode(StageNode):
         )
         self._state_msg = JointState(name=self._joints)
         self._state_out = self.create_publisher(JointState, "joint_states", qos.RELIABLE)
-        self._clock_out = self.create_publisher(Clock, "/clock", qos.CLOCK)
+        if self.config.publish_clock:
+            self._clock_out = self.create_publisher(Clock, "/clock", qos.CLOCK)
         self._clock_every = max(1, round(self.config.rate_hz / CLOCK_HZ))
-        self.create_subscription(JointTrajectory, "safety/command", self._on_command, qos.RELIABLE)
+        self.create_subscription(JointTrajectory, GATE, self._on_command, qos.RELIABLE)
         self.create_service(Trigger, f"{name}/reset", self._on_reset)
         self.create_service(Trigger, f"{name}/step", self._on_step)
         self.create_service(SetBool, f"{name}/set_pause", self._on_pause)
-        self._health = Health(self, name, self._status, expects="safety/command")
+        self._health = Health(self, name, self._status, expects=GATE)
+        self._inputs = CommandInputs(
+            self, self.config, spec.joint_names, accept=self._answer, refuse=self._health.refuse
+        )
 
     def build(self) -> tuple[SimulationParameters, RobotSpec, Backend]:
         """Declares the parameters and makes the arm."""
@@ -91,21 +98,30 @@ class SimulationNode(StageNode):
         return self._offset_ns + round(self._tick * self._period_ns)
 
     def _on_command(self, msg: JointTrajectory) -> None:
-        received = time.perf_counter_ns()
         try:
             command = command_from(msg, self._reorder)
         except JointMismatch as error:
             self._health.refuse(str(error))
             return
+        self._accept(GATE, command)
+
+    def _answer(self, source: str, q: Array) -> None:
+        self._accept(source, Command(self.now_ns, q))
+
+    def _accept(self, source: str, command: Command) -> None:
+        received = time.perf_counter_ns()
         if not np.isfinite(command.q).all():
-            self._health.refuse(
-                "a command that is not finite; the gate must stand before this node"
-            )
+            self._health.refuse("a command that is not finite: no gate stands before this node")
+            return
+        if not self._inputs.owns(source):
             return
         self._health.heard()
-        self.backend.command(command.q)
+        answers = self._waiting and command.stamp_ns == self.now_ns
+        if self.config.time == "lockstep" and not answers:
+            return  # said before: a state went out twice
+        self.backend.command(command.q)  # what the world then does to it is no matter of time
         self._measure(command, received)
-        if self.config.time != "real" and self._waiting and command.stamp_ns == self.now_ns:
+        if self.config.time != "real" and answers:
             self._waiting, self._answered = False, True
             self._advance()
 
@@ -133,21 +149,30 @@ class SimulationNode(StageNode):
 
     def _publish(self) -> None:
         stamp_ns = self.now_ns
+        copies = self.backend.copies
+        self._waiting, self._go_on = copies > 0, copies == 0
+        self._unsound, self._retry = 0, RETRY
+        if copies:
+            self._send(stamp_ns, copies)
+        if self.config.time != "real":
+            self._due = time.monotonic() + (self._retry if copies else 0.0)
+        if self.config.publish_clock and self._tick % self._clock_every == 0:
+            self._clock_out.publish(Clock(clock=to_stamp(stamp_ns)))
+        self.published(stamp_ns)
+
+    def _send(self, stamp_ns: int, copies: int) -> None:
         state = self.backend.state(stamp_ns)
         if self._record is not None:
-            self._record.state(state, wall=time.monotonic())
-        stamp = to_stamp(stamp_ns)
+            self._record.state(state, truth=self.backend.truth(stamp_ns), wall=time.monotonic())
         msg = self._state_msg
-        msg.header.stamp = stamp
+        msg.header.stamp = to_stamp(stamp_ns)
         msg.position = array.array("d", state.q.tobytes())
         msg.velocity = array.array("d", state.dq.tobytes())
         self._sent.append((stamp_ns, time.perf_counter_ns()))
-        self._state_out.publish(msg)
-        self._waiting = True
-        self._due = time.monotonic() + RETRY if self.config.time != "real" else self._due
-        if self._tick % self._clock_every == 0:
-            self._clock_out.publish(Clock(clock=stamp))
-        self.published(stamp_ns)
+        for _ in range(copies):
+            self._state_out.publish(msg)
+        if not np.isfinite(state.q).all():
+            self._unsound, self._retry = UNSOUND_COPIES - 1, UNSOUND_RETRY
 
     def wait(self) -> float:
         """Returns the time until the next state is due [s]."""
@@ -163,24 +188,30 @@ class SimulationNode(StageNode):
         return not (self._fault and limit) and not (limit and self.now_ns >= limit * 1e9)
 
     def _on_due(self, now: float) -> None:
-        if self.config.time == "real":
+        clock = self.config.time
+        if clock == "real":
             period = self._period_ns * 1e-9
             # after a stall the schedule restarts; a burst of old states would help nobody
             self._due = self._due + period if now - self._due < 5 * period else now + period
         else:
-            self._due = now + RETRY
+            self._due = now + self._retry
         if self._paused:
             return
         if not self._started:
             self._started = True
             self._publish()
-        elif self.config.time == "real" or (self.config.time == "free" and self._answered):
-            self._advance()  # free running: nobody answered in time, the last set-point holds
+        elif self._unsound and clock != "real":
+            self._unsound -= 1
+            self._go_on = not self._unsound
+            self._state_out.publish(self._state_msg)
+        elif self._go_on or clock == "real" or (clock == "free" and self._answered):
+            self._advance()  # nobody answered in time, the last set-point holds
         elif self._waiting:
             self._state_out.publish(self._state_msg)  # the state or its answer got lost
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.backend.reset(self.config.seed)
+        self._inputs.reset()
         self._fault = ""
         self._offset_ns += RESET_GAP_NS
         self._publish()
@@ -202,7 +233,7 @@ class SimulationNode(StageNode):
         if was and not self._paused:
             self._due = time.monotonic()
             if self._started and not self._waiting:
-                self._publish()  # its answer was not acted upon: ask again
+                self._go_on = True  # the answer came during the pause
         response.success, response.message = True, "paused" if self._paused else "running"
         return response
 

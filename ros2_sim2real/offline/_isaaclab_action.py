@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ros2_sim2real.contract import ActionSpec, ObservationTerm, Range
-from ros2_sim2real.offline._isaaclab_env import (
+from ros2_sim2real.offline._import_env import (
     Env,
     brief,
     check_joints,
@@ -20,6 +20,7 @@ from ros2_sim2real.offline._isaaclab_env import (
     last_name,
     spread,
 )
+from ros2_sim2real.offline._import_terms import raw_bounds
 from ros2_sim2real.offline._isaaclab_robot import Articulation
 from ros2_sim2real.offline.import_overrides import flag
 
@@ -216,9 +217,7 @@ def _raw_clip(
     if not chosen:
         return None, False
     bounds = [arm.env.numbers(chosen.get(name), 2, f"{where}.clip.{name}") for name in arm.joints]
-    if any(b is None for b in bounds) or np.any(scale == 0.0):
+    if any(b is None for b in bounds):
         return None, True
-    raw = np.sort((np.array(bounds) - centre[:, None]) / scale[:, None], axis=1)
-    if np.ptp(raw, axis=0).max() > 1e-9 * max(1.0, float(np.abs(raw).max())):
-        return None, True
-    return (float(raw[0, 0]), float(raw[0, 1])), False
+    read = raw_bounds(np.array(bounds), scale, centre)
+    return read, read is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ros2_sim2real.contract import ObservationTerm
-from ros2_sim2real.offline._isaaclab_env import Env, dig, frame_hint, join
+from ros2_sim2real.offline._import_env import Env, dig, frame_hint, join
 from ros2_sim2real.offline._isaaclab_terms import ObservationReader
 from ros2_sim2real.offline.import_overrides import ImportOverrides, flag
 from ros2_sim2real.robot import Frame

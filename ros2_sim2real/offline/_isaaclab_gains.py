@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ros2_sim2real.contract import Gains
-from ros2_sim2real.offline._isaaclab_env import brief, join, last_name, spread
+from ros2_sim2real.offline._import_env import brief, join, last_name, spread
 from ros2_sim2real.offline._isaaclab_robot import Articulation
 from ros2_sim2real.offline.import_overrides import flag
 
@@ -83,7 +83,7 @@ def _effort(arm: Articulation, values: list[float | None]) -> tuple[float, ...] 
     if absent:
         findings.missing.append(
             f"effort limits of {join(absent)}: those of '{arm.spec.name}' stand in, the trained "
-            f"arm's are in its USD file ({flag('effort_limit')})"
+            f"arm's are not in the file ({flag('effort_limit')})"
         )
     hardware = {joint.name: joint.effort for joint in arm.spec.joints}
     if len(absent) == len(stated) or any(name not in hardware for name in absent):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ros2_sim2real.contract import GoalInput, ObservationTerm
-from ros2_sim2real.offline._isaaclab_env import Env, dig, join, last_name
+from ros2_sim2real.offline._import_env import Env, dig, join, last_name
 from ros2_sim2real.offline._isaaclab_robot import Articulation
 from ros2_sim2real.offline.import_overrides import flag
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ros2_sim2real.offline._isaaclab_env import Env
+from ros2_sim2real.offline._import_env import Env
 from ros2_sim2real.offline.import_overrides import ImportOverrides
 
 

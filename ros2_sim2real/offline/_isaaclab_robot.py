@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ros2_sim2real.offline._isaaclab_env import Env, dig, join, spread
+from ros2_sim2real.offline._import_env import Env, dig, join, spread
 from ros2_sim2real.offline.import_overrides import ImportOverrides, flag
 from ros2_sim2real.robot import Frame, RobotSpec
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ros2_sim2real.contract import ObservationTerm, Range, Source
-from ros2_sim2real.offline._isaaclab_env import (
+from ros2_sim2real.offline._import_env import (
     check_joints,
     compact,
     dig,

@@ -23,8 +23,16 @@ def _answer(header: dict[str, Any], parts: list[bytes]) -> tuple[dict[str, Any],
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    name, out = header["input"], header["output"]
-    answers = np.concatenate([session.run([out], {name: row})[0] for row in rows])
+    name, out, states = header["input"], header["output"], header.get("states", [])
+    asked = [out, *(state["output"] for state in states)]
+    given: list[Any] = []
+    for i, row in enumerate(rows):
+        if i % int(header.get("episode", len(rows))) == 0:
+            memory = {s["input"]: np.zeros(s["shape"], dtype=np.float32) for s in states}
+        answer, *after = session.run(asked, {name: row, **memory})
+        memory = dict(zip(memory, after, strict=True))
+        given.append(answer)
+    answers = np.concatenate(given)
     return {"nu": answers.shape[1]}, [np.ascontiguousarray(answers, dtype=np.float32).tobytes()]
 
 

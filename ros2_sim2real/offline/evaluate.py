@@ -122,7 +122,7 @@ def judge(
 ) -> Evaluation:
     """Returns the figures of a recorded run in which every goal held for `period` seconds."""
     kinematics = Kinematics(spec, frame=contract.frame, tool=contract.tool)
-    tools = [kinematics.update(q, dq) for q, dq in zip(run.q, run.dq, strict=True)]
+    tools = [kinematics.update(q, dq) for q, dq in zip(run.q_true, run.dq, strict=True)]
     position = np.array([tool.position for tool in tools])
     which = np.minimum((run.t / period + 1e-9).astype(int), len(goals) - 1)
     results = []

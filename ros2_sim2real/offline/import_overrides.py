@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ros2_sim2real.config import Schema, load, read_yaml, validate
-from ros2_sim2real.contract import ObservationTerm, Range
+from ros2_sim2real.contract import History, ObservationTerm, Range
 from ros2_sim2real.robot import Frame, Positive, Quaternion, Vector3
 from ros2_sim2real.rotations import from_euler
 from ros2_sim2real.signals import Array
@@ -24,6 +24,11 @@ class _Stated(Schema):
     """
 
     joints: tuple[str, ...] | None = Field(None, description="joint order of the policy")
+    robot_joints: tuple[str, ...] | None = Field(
+        None,
+        description="joints in the order that the indices of the trainer's file count, where it "
+        "holds no names: the motors of the robot's SDK",
+    )
     rate_hz: Positive | None = Field(None, description="decisions a second")
     decimation: Annotated[int, Field(gt=0)] | None = Field(
         None, description="physics steps per decision"
@@ -81,6 +86,7 @@ class ImportOverrides(_Stated):
     observation: tuple[ObservationTerm, ...] | None = Field(
         None, description="the terms in their order, where env.yaml does not hold them"
     )
+    history: History | None = Field(None, description="past observations beside the present one")
 
     @property
     def frame(self) -> Frame | None:

@@ -6,45 +6,29 @@ so; what is missing and matters to safety stops the import and names the flag th
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ros2_sim2real.contract import ObservationTerm, PolicyContract, Provenance
-from ros2_sim2real.errors import ConversionError
+from ros2_sim2real.offline._import_env import Env, Findings
+from ros2_sim2real.offline._import_pipeline import (
+    ImportReport,
+    assemble,
+    import_network,
+    read_network,
+    refuse_if_lacking,
+)
 from ros2_sim2real.offline._isaaclab_action import read_action
-from ros2_sim2real.offline._isaaclab_env import Env, Findings, join
 from ros2_sim2real.offline._isaaclab_frames import read_frame, read_tool
 from ros2_sim2real.offline._isaaclab_gains import read_gains
 from ros2_sim2real.offline._isaaclab_goal import read_goal
-from ros2_sim2real.offline._isaaclab_parity import agree, open_onnx, random_rows
 from ros2_sim2real.offline._isaaclab_rates import rates
 from ros2_sim2real.offline._isaaclab_robot import Articulation
 from ros2_sim2real.offline._isaaclab_terms import ObservationReader
 from ros2_sim2real.offline.import_overrides import ImportOverrides, flag
-from ros2_sim2real.offline.onnx_file import has_normaliser, with_contract, write_policy
 from ros2_sim2real.offline.sandbox import ChildLimits
-from ros2_sim2real.offline.tagged_yaml import one_line, read_tagged
-from ros2_sim2real.offline.torchscript import convert_torchscript, is_torchscript, require_trust
-from ros2_sim2real.policy.artefact import parse_graph
-from ros2_sim2real.policy.model_file import read_bytes
+from ros2_sim2real.offline.tagged_yaml import read_tagged
 from ros2_sim2real.robot import RobotSpec, load_robot
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import did."""
-
-    output: Path
-    contract: PolicyContract
-    sha256: str  # of the file written
-    understood: tuple[str, ...]  # stands in env.yaml or was stated
-    assumed: tuple[str, ...]  # holds for Isaac Lab's own tasks, not stated anywhere
-    missing: tuple[str, ...]  # harmless: something stands in for it
-    difference: float  # largest, to the original's answers, relative to those above 1
 
 
 def import_isaaclab(
@@ -73,10 +57,7 @@ def import_isaaclab(
         Sim2RealError: a file cannot be read, or the contract does not fit the robot.
     """
     spec = load_robot(robot)
-    content = read_bytes(policy)
-    scripted = is_torchscript(content, where=str(policy))
-    if scripted:
-        require_trust(trust, where=str(policy))
+    network = read_network(policy, trust=trust)
     findings = Findings()
     contract = draft_contract(
         read_tagged(env),
@@ -87,26 +68,7 @@ def import_isaaclab(
         policy=policy,
     )
     contract.check_robot(spec)
-    rows = random_rows(contract.observation_width)
-    if scripted:
-        original = convert_torchscript(
-            content, rows, trust=trust, where=str(policy), limits=limits
-        )
-    else:
-        original = open_onnx(content, contract, rows, str(policy), limits)
-    contract = _with_origin(contract, content, original.model, findings, str(policy))
-    final = with_contract(original.model, contract, where=str(policy))
-    difference = agree(original, final, contract, rows, str(policy), limits)
-    written = write_policy(final, contract, output)
-    return ImportReport(
-        output=output,
-        contract=contract,
-        sha256=written.file.sha256,
-        understood=_lines(findings.understood),
-        assumed=_lines(findings.assumed),
-        missing=_lines(findings.missing),
-        difference=difference,
-    )
+    return import_network(network, contract, findings, output, trust=trust, limits=limits)
 
 
 def draft_contract(
@@ -134,48 +96,23 @@ def draft_contract(
     action = read_action(arm, pose, terms)
     goal = read_goal(arm, terms, reader.commands)
     frame, tool = read_frame(reader, terms, overrides), read_tool(reader, terms, overrides)
-    refusal = findings.refusal()
-    if refusal is not None:
-        raise ConversionError(f"{where}: {refusal}")
-    try:
-        # everything optional above is there by now: what was missing is in the refusal
-        return PolicyContract.model_validate(
-            {
-                "robot": spec.name,
-                "joints": arm.joints,
-                "observation": terms,
-                "goal": goal,
-                "action": action,
-                "default_pose": pose,
-                "gains": gains,
-                **(timing._asdict() if timing else {}),
-                "frame": frame,
-                "tool": tool,
-                "provenance": Provenance(trainer="isaaclab", source=policy.name),
-            }
-        )
-    except ValidationError as error:
-        problems = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in error.errors())
-        raise ConversionError(
-            f"{where}: the contract does not hold together: expected {join(problems)}"
-        ) from None
-
-
-def _lines(found: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(one_line, found)))
-
-
-def _with_origin(
-    contract: PolicyContract, content: bytes, model: bytes, findings: Findings, where: str
-) -> PolicyContract:
-    normalised = has_normaliser(parse_graph(model, where=where))
-    if normalised:
-        findings.understood.append("the observation's normaliser is inside the network")
-    origin = contract.provenance.model_copy(
-        update={"sha256": hashlib.sha256(content).hexdigest(), "notes": _lines(findings.assumed)}
-    )
-    return contract.model_copy(
-        update={"provenance": origin, "normaliser": "inside" if normalised else "none"}
+    refuse_if_lacking(findings, where)
+    return assemble(
+        {
+            "robot": spec.name,
+            "joints": arm.joints,
+            "observation": terms,
+            "history": overrides.history,
+            "goal": goal,
+            "action": action,
+            "default_pose": pose,
+            "gains": gains,
+            **(timing._asdict() if timing else {}),
+            "frame": frame,
+            "tool": tool,
+            "provenance": Provenance(trainer="isaaclab", source=policy.name),
+        },
+        where,
     )
 
 

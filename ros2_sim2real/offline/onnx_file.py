@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
-from ros2_sim2real.contract import METADATA_KEY, PolicyContract
+from ros2_sim2real.contract import METADATA_KEY, PolicyContract, RecurrentState
 from ros2_sim2real.errors import ConversionError
+from ros2_sim2real.offline._onnx_walk import graphs, names, nodes
 from ros2_sim2real.policy.artefact import Artefact, load_artefact, parse_graph
 from ros2_sim2real.policy.model_file import seal
 
@@ -73,21 +75,25 @@ def with_contract(content: bytes, contract: PolicyContract, *, where: str) -> by
     model = parse_graph(content, where=where)
     graph = model.graph
     refuse_operators(model, where=where)
-    source, sink = endpoints(model, where=where, output=contract.output)
+    states = contract.recurrent
+    source, sink = endpoints(model, where=where, output=contract.output, states=states)
+    joints = f"the contract has joints {list(contract.joints)}"
     problems = [
-        *_fix_shape(source, contract.observation_width, "input", _widths(contract)),
-        *_fix_shape(
-            sink,
-            contract.action_width,
-            "output",
-            f"the contract has joints {list(contract.joints)}",
-        ),
+        *_fix_shape(source, (1, contract.observation_width), "input", _widths(contract)),
+        *_fix_shape(sink, contract.output_shape, "output", joints),
     ]
+    taken, given = [source], [sink]
+    for state in states:
+        before, after = _memory(graph, state, where)
+        problems += _fix_shape(before, state.shape, "memory", "the contract has `recurrent`")
+        problems += _fix_shape(after, state.shape, "memory", "the contract has `recurrent`")
+        taken.append(before)
+        given.append(after)
     if problems:
         raise ConversionError(f"{where}: " + "; ".join(problems))
     _rename(graph, {source.name: contract.input, sink.name: contract.output})
-    _only(graph.input, source)
-    _only(graph.output, sink)
+    _only(graph.input, taken)
+    _only(graph.output, given)
     _strip(model)
     graph.name = "policy"
     model.producer_name, model.producer_version = "ros2_sim2real", ""
@@ -96,17 +102,27 @@ def with_contract(content: bytes, contract: PolicyContract, *, where: str) -> by
 
 
 def endpoints(
-    model: onnx.ModelProto, *, where: str, output: str = "actions"
+    model: onnx.ModelProto,
+    *,
+    where: str,
+    output: str = "actions",
+    states: Sequence[RecurrentState] = (),
 ) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:
-    """Returns the observation input and the action output of a graph. Raises ConversionError."""
+    """Returns the observation input and the action output of a graph, beside its memory.
+
+    Raises:
+        ConversionError: there is not exactly one of each.
+    """
     stored = {tensor.name for tensor in model.graph.initializer}
+    stored |= {state.input for state in states}
     inputs = [v for v in model.graph.input if v.name not in stored]
     if len(inputs) != 1:
         raise ConversionError(
             f"{where}: the graph has the inputs {[v.name for v in inputs]}, expected one row of "
-            "observations. Recurrent policies are not imported: export a feed-forward one"
+            "observations. A recurrent policy is imported from its TorchScript"
         )
-    outputs = list(model.graph.output)
+    memory = {state.output for state in states}
+    outputs = [v for v in model.graph.output if v.name not in memory]
     named = [v for v in outputs if v.name in (output, "actions")]
     if len(outputs) != 1 and len(named) != 1:
         raise ConversionError(
@@ -114,6 +130,21 @@ def endpoints(
             "name 'actions'. Export the deterministic action only"
         )
     return inputs[0], (outputs if len(outputs) == 1 else named)[0]
+
+
+def _memory(
+    graph: onnx.GraphProto, state: RecurrentState, where: str
+) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:
+    """Returns what the graph takes in and gives back of one state. Raises ConversionError."""
+    before = [v for v in graph.input if v.name == state.input]
+    after = [v for v in graph.output if v.name == state.output]
+    if len(before) != 1 or len(after) != 1:
+        raise ConversionError(
+            f"{where}: the graph has the inputs {[v.name for v in graph.input]} and outputs "
+            f"{[v.name for v in graph.output]}, expected the memory '{state.input}' and "
+            f"'{state.output}' of the contract"
+        )
+    return before[0], after[0]
 
 
 def width_of(value: onnx.ValueInfoProto) -> int | None:
@@ -124,7 +155,7 @@ def width_of(value: onnx.ValueInfoProto) -> int | None:
 
 def refuse_operators(model: onnx.ModelProto, *, where: str) -> None:
     """Raises ConversionError for loops and for operators that are not ONNX's own."""
-    found = {(node.domain, node.op_type) for node in _nodes(model.graph)}
+    found = {(node.domain, node.op_type) for node in nodes(model.graph)}
     loops = sorted(op for domain, op in found if domain in _DOMAINS and op in _REFUSED_OPERATORS)
     foreign = sorted(f"{domain}.{op}" for domain, op in found if domain not in _DOMAINS)
     if model.functions:
@@ -144,18 +175,21 @@ def has_normaliser(model: onnx.ModelProto) -> bool:
     return bool(first & {"Sub", "Add", "Div", "Mul", "BatchNormalization"})
 
 
-def _fix_shape(value: onnx.ValueInfoProto, width: int, what: str, explanation: str) -> list[str]:
+def _fix_shape(
+    value: onnx.ValueInfoProto, expected: tuple[int, ...], what: str, explanation: str
+) -> list[str]:
     tensor = value.type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
         return [f"{what} '{value.name}' is not float32. Export the policy in single precision"]
     dims = list(tensor.shape.dim) if tensor.HasField("shape") else []
     shown = [d.dim_value or d.dim_param or "?" for d in dims]
-    got = f"{what} '{value.name}' has shape {shown}, expected [1, {width}]"
-    if dims and (len(dims) != 2 or dims[0].dim_value > 1):
+    got = f"{what} '{value.name}' has shape {shown}, expected {list(expected)}"
+    if dims and (len(dims) != len(expected) or (expected[0] == 1 and dims[0].dim_value > 1)):
         return [f"{got}. Export with a batch of one"]
-    if dims and dims[1].dim_value not in (0, width):
+    if any(d.dim_value not in (0, size) for d, size in zip(dims, expected, strict=False)):
         return [f"{got}: {explanation}"]
-    value.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [1, width]))
+    shape = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, list(expected))
+    value.type.CopyFrom(shape)
     return []
 
 
@@ -165,7 +199,7 @@ def _widths(contract: PolicyContract) -> str:
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     """Renames values everywhere; whatever else bears a new name steps aside."""
-    taken = set(_names(graph))
+    taken = set(names(graph))
     mapping = {old: new for old, new in names.items() if old != new}
     for new in list(mapping.values()):
         if new in taken and new not in mapping:
@@ -174,7 +208,7 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                 aside += "_"
             mapping[new] = aside
             taken.add(aside)
-    for part in _graphs(graph):
+    for part in graphs(graph):
         for node in part.node:
             node.input[:] = [mapping.get(name, name) for name in node.input]
             node.output[:] = [mapping.get(name, name) for name in node.output]
@@ -184,41 +218,21 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
             sparse.values.name = mapping.get(sparse.values.name, sparse.values.name)
 
 
-def _names(graph: onnx.GraphProto) -> Iterator[str]:
-    for part in _graphs(graph):
-        for node in part.node:
-            yield from (*node.input, *node.output)
-        yield from (value.name for value in (*part.input, *part.output, *part.initializer))
-
-
-def _only(values: Iterable[onnx.ValueInfoProto], keep: onnx.ValueInfoProto) -> None:
-    kept = onnx.ValueInfoProto()
-    kept.CopyFrom(keep)
-    del values[:]  # type: ignore[attr-defined]  # a protobuf list
-    values.append(kept)  # type: ignore[attr-defined]
+def _only(values: Any, keep: Sequence[onnx.ValueInfoProto]) -> None:
+    """Leaves `keep` in the protobuf list `values`."""
+    kept = [onnx.ValueInfoProto() for _ in keep]
+    for copy, value in zip(kept, keep, strict=True):
+        copy.CopyFrom(value)
+    del values[:]
+    values.extend(kept)
 
 
 def _strip(model: onnx.ModelProto) -> None:
     model.doc_string = ""
-    for part in _graphs(model.graph):
+    for part in graphs(model.graph):
         del part.value_info[:]  # shapes of other batch sizes
         del part.metadata_props[:]
         part.doc_string = ""
         for item in (*part.node, *part.initializer, *part.input, *part.output):
             item.doc_string = ""
             del item.metadata_props[:]
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
-            for inner in attribute.graphs:
-                yield from _graphs(inner)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for part in _graphs(graph):
-        yield from part.node

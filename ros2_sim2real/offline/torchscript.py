@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from ros2_sim2real.contract import RecurrentState
 from ros2_sim2real.errors import ConversionError
 from ros2_sim2real.offline.sandbox import ChildLimits, run_child
 from ros2_sim2real.policy.model_file import MAX_BYTES, refuse_foreign_formats
 
 Rows = NDArray[np.float32]
+EPISODE = 250  # rows from one reset to the next, where a policy remembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class Converted:
 
     model: bytes
     answers: Rows  # (n, nu)
+    states: tuple[RecurrentState, ...] = ()  # memory that the graph takes in and gives back
+    stale: tuple[str, ...] = ()  # those that were not zero in the file
 
 
 def is_torchscript(content: bytes, *, where: str) -> bool:
@@ -77,14 +84,17 @@ def convert_torchscript(
 ) -> Converted:
     """Returns the policy as ONNX, batch of one, and its own answers to `rows`, (n, width).
 
+    A policy that remembers in buffers becomes one whose memory is input and output; its rows are
+    answered in their order, with a reset before every EPISODE of them.
+
     Raises:
         ConversionError: not trusted; no torch here; it does not load, run, answer in shape or in
-            time; it has memory of its own (recurrent).
+            time; it is random, or remembers where it cannot be seen.
     """
     require_trust(trust, where=where)
     header, parts = run_child(
         "ros2_sim2real.offline._torchscript_child",
-        {"width": rows.shape[1]},
+        {"width": rows.shape[1], "episode": EPISODE},
         [content, np.ascontiguousarray(rows, dtype=np.float32).tobytes()],
         limits=limits or ChildLimits(),
         what=f"{where}: opening the TorchScript",
@@ -97,7 +107,18 @@ def convert_torchscript(
     if "error" in header:
         raise ConversionError(f"{where}: the TorchScript {_sentence(header['error'])}")
     model, answers = _parts(header, parts, 2, where)
-    return Converted(model=model, answers=_rows(answers, header, len(rows), where))
+    try:
+        states = tuple(
+            RecurrentState.model_validate({**state, "shape": tuple(state["shape"])})
+            for state in header.get("states", [])
+        )
+    except (ValidationError, TypeError, KeyError):
+        raise ConversionError(
+            f"{where}: remembers in {str(header.get('states'))[:80]}, expected buffers of one to "
+            "four dimensions"
+        ) from None
+    stale = tuple(str(name) for name in header.get("stale", []))
+    return Converted(model, _rows(answers, header, len(rows), where), states, stale)
 
 
 def onnx_answers(
@@ -107,19 +128,27 @@ def onnx_answers(
     names: tuple[str, str],
     where: str,
     limits: ChildLimits | None = None,
+    states: Sequence[RecurrentState] = (),
 ) -> Rows:
     """Returns what the ONNX graph answers to `rows`, (n, width), one at a time: (n, nu).
 
     Args:
         content: serialised ONNX.
         names: of the graph's input and output.
+        states: its memory, zeros before every EPISODE of rows.
 
     Raises:
         ConversionError: onnxruntime does not run it, or not in time.
     """
     header, parts = run_child(
         "ros2_sim2real.offline._onnx_child",
-        {"width": rows.shape[1], "input": names[0], "output": names[1]},
+        {
+            "width": rows.shape[1],
+            "input": names[0],
+            "output": names[1],
+            "states": [state.model_dump(mode="json") for state in states],
+            "episode": EPISODE,
+        },
         [content, np.ascontiguousarray(rows, dtype=np.float32).tobytes()],
         limits=limits or ChildLimits(),
         what=f"{where}: running the ONNX graph",
@@ -137,7 +166,7 @@ def _sentence(problem: object) -> str:
     return text if text.startswith(known) else f"does not load: {text}"
 
 
-def _parts(header: dict[str, object], parts: list[bytes], count: int, where: str) -> list[bytes]:
+def _parts(header: dict[str, Any], parts: list[bytes], count: int, where: str) -> list[bytes]:
     if len(parts) != count or not isinstance(header.get("nu"), int):
         raise ConversionError(
             f"{where}: the process that opened it gave no usable answer. Check the file"
@@ -145,7 +174,7 @@ def _parts(header: dict[str, object], parts: list[bytes], count: int, where: str
     return parts
 
 
-def _rows(raw: bytes, header: dict[str, object], n: int, where: str) -> Rows:
+def _rows(raw: bytes, header: dict[str, Any], n: int, where: str) -> Rows:
     nu = header["nu"]
     if not isinstance(nu, int) or len(raw) != 4 * n * nu or nu < 1:
         raise ConversionError(

@@ -14,6 +14,8 @@ from ros2_sim2real.contract import METADATA_KEY, PolicyContract, parse_contract
 from ros2_sim2real.errors import ContractError, PolicyFileError
 from ros2_sim2real.policy.model_file import ModelFile, read_model
 
+GOLDEN_KEY = "ros2_sim2real.golden"
+
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
@@ -21,6 +23,7 @@ class Artefact:
 
     file: ModelFile
     contract: PolicyContract
+    golden: str | None = None  # as stored; policy.golden reads it
 
     @property
     def name(self) -> str:
@@ -61,7 +64,7 @@ def load_artefact(path: Path | str) -> Artefact:
         )
     contract = parse_contract(metadata[METADATA_KEY], where=str(path))
     _check_widths(graph, contract, where=str(path))
-    return Artefact(file=file, contract=contract)
+    return Artefact(file=file, contract=contract, golden=metadata.get(GOLDEN_KEY))
 
 
 def parse_graph(content: bytes, *, where: str) -> onnx.ModelProto:
@@ -106,32 +109,46 @@ def _constants(nodes: Iterable[onnx.NodeProto]) -> list[onnx.TensorProto]:
 
 
 def _check_widths(model: onnx.ModelProto, contract: PolicyContract, *, where: str) -> None:
-    problems: list[str] = []
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = {v.name: v for v in model.graph.input if v.name not in stored}
     outputs = {v.name: v for v in model.graph.output}
-    rows = (
-        ("input", inputs, contract.input, contract.observation_width),
-        ("output", outputs, contract.output, contract.action_width),
-    )
-    for what, values, name, width in rows:
-        if name not in values:
-            problems.append(
-                f"`{what}` is '{name}' in the contract, the graph has {sorted(values)}"
-            )
-            continue
-        tensor = values[name].type.tensor_type
-        shape = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
-        if tensor.elem_type != onnx.TensorProto.FLOAT:
-            problems.append(f"`{what}` '{name}' is not float32")
-        if len(shape) != 2 or shape[1] != width or (isinstance(shape[0], int) and shape[0] != 1):
-            problems.append(
-                f"`{what}` '{name}' has shape {shape} in the graph, [1, {width}] in the contract"
-            )
-    unexpected = sorted(set(inputs) - {contract.input})
+    states = contract.recurrent
+    problems = [
+        *_differences("input", inputs, contract.input, (1, contract.observation_width)),
+        *_differences("output", outputs, contract.output, contract.output_shape),
+    ]
+    for i, state in enumerate(states):
+        problems += _differences(f"recurrent.{i}.input", inputs, state.input, state.shape)
+        problems += _differences(f"recurrent.{i}.output", outputs, state.output, state.shape)
+    unexpected = sorted(set(inputs) - {contract.input, *(state.input for state in states)})
     if unexpected:
         problems.append(
-            f"`input`: the graph also wants {unexpected}, which the contract does not name"
+            f"`input`: the graph also wants {unexpected}, which the contract does not name. "
+            "Memory of the graph goes into `recurrent`"
         )
     if problems:
         raise ContractError(f"{where}: " + "; ".join(problems) + ". Export the policy again")
+
+
+def _differences(
+    what: str, values: dict[str, onnx.ValueInfoProto], name: str, expected: tuple[int, ...]
+) -> list[str]:
+    """Returns in what the graph's value `name` differs from float32 of the shape `expected`."""
+    if name not in values:
+        return [f"`{what}` is '{name}' in the contract, the graph has {sorted(values)}"]
+    problems = []
+    tensor = values[name].type.tensor_type
+    shape = [d.dim_value or d.dim_param or "?" for d in tensor.shape.dim]
+    if tensor.elem_type != onnx.TensorProto.FLOAT:
+        problems.append(f"`{what}` '{name}' is not float32")
+    # the number of rows may be left open, every other size is part of the promise
+    free = [i for i, size in enumerate(expected) if size == 1]
+    fits = len(shape) == len(expected) and all(
+        size == wanted or (i in free and isinstance(size, str))
+        for i, (size, wanted) in enumerate(zip(shape, expected, strict=True))
+    )
+    if not fits:
+        problems.append(
+            f"`{what}` '{name}' has shape {shape} in the graph, {list(expected)} in the contract"
+        )
+    return problems

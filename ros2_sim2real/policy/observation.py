@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_sim2real.contract import ObservationTerm, PolicyContract, per_element
+from ros2_sim2real.contract import Normaliser, ObservationTerm, PolicyContract, per_element
 from ros2_sim2real.dynamics.kinematics import Kinematics, ToolState
+from ros2_sim2real.policy.history import HistoryBuffer
 from ros2_sim2real.rotations import quaternion_multiply, rotation_vector
-from ros2_sim2real.signals import Array, Goal, RobotState
+from ros2_sim2real.signals import Array, Goal, RobotState, all_finite
 
 TOOL_SOURCES = frozenset(
     {
@@ -39,14 +40,31 @@ class Moment:
 
 
 class ObservationBuilder:
-    """Writes `scale * clip(source - offset)` of every term into one preallocated float32 row."""
+    """Writes `scale * clip(source - offset)` of every term into one preallocated float32 row.
+
+    `frame` (nframe,) is the present moment of every term, `out` (1, nobs) the network's input:
+    the same memory, unless the contract has a history or a normaliser outside the graph.
+    """
 
     def __init__(self, contract: PolicyContract, kinematics: Kinematics | None) -> None:
         """`kinematics` has the contract's frame and tool; None where no term needs the tool."""
-        self.out: NDArray[np.float32] = np.zeros((1, contract.observation_width), dtype=np.float32)
+        self.out = np.zeros((1, contract.observation_width), dtype=np.float32)
         self._kinematics = kinematics
         self._terms = observation_parts(contract)
         self.needs_tool = any(t.source in TOOL_SOURCES for t in contract.observation)
+        remembers = contract.history is not None or any(t.history for t in contract.observation)
+        self._history = HistoryBuffer(contract) if remembers else None
+        normaliser = contract.normaliser
+        self._normalise = _Normalise(normaliser) if isinstance(normaliser, Normaliser) else None
+        self._plain = self._history is None and self._normalise is None
+        self.frame: NDArray[np.float32] = (
+            self.out[0] if self._plain else np.zeros(contract.frame_width, dtype=np.float32)
+        )
+
+    def reset(self) -> None:
+        """Forgets the episode: the next moment is the first one."""
+        if self._history is not None:
+            self._history.reset()
 
     def build(
         self,
@@ -58,7 +76,7 @@ class ObservationBuilder:
         target: Array,
         goal: Goal | None,
     ) -> bool:
-        """Fills `out`; returns whether every number in it is finite.
+        """Fills `frame` and `out`; returns whether every number in it is finite.
 
         Args:
             state: as measured, robot's order (the kinematics' order).
@@ -78,11 +96,24 @@ class ObservationBuilder:
             goal_quaternion=goal.quaternion if goal is not None else _NO_ROTATION,
             tool=tool,
         )
-        row = self.out[0]
+        row = self.frame
         with np.errstate(over="ignore"):  # too large for float32 is infinite, and told below
             for read, part, affine in self._terms:
                 row[part] = affine(read(moment))
-        return bool(np.isfinite(row).all())
+        finite = all_finite(row)
+        # what is not finite must not enter the history
+        return finite if self._plain or not finite else self._finish()
+
+    def _finish(self) -> bool:
+        row = self.out[0]
+        if self._history is not None:
+            self._history.push(self.frame, row)
+        else:
+            row[:] = self.frame
+        if self._normalise is not None:
+            with np.errstate(over="ignore"):
+                row[:] = self._normalise(row)
+        return all_finite(row)
 
 
 def observation_parts(
@@ -103,6 +134,18 @@ def observation_parts(
 
 _NO_POSITION: Array = np.full(3, np.nan)
 _NO_ROTATION: Array = np.full(4, np.nan)
+
+
+class _Normalise:
+    """`clip((x - mean) / std)`, in float64."""
+
+    def __init__(self, normaliser: Normaliser) -> None:
+        self._mean, self._std = np.array(normaliser.mean), np.array(normaliser.std)
+        self._clip = normaliser.clip
+
+    def __call__(self, x: NDArray[np.float32]) -> Array:
+        y: Array = (x - self._mean) / self._std
+        return y if self._clip is None else np.clip(y, self._clip[0], self._clip[1])
 
 
 class _Affine:

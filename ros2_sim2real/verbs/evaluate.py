@@ -32,6 +32,8 @@ class EvaluateArguments:
     """a goal is reached when the tool ends within it"""
     time: Literal["real", "free", "lockstep"] = "lockstep"
     """clock of the simulation when going through ROS"""
+    world: str = ""
+    """world file, or a name within config/worlds, of the simulated arm; empty: as modelled"""
     seed: int = 0
     """start of everything random in the simulation"""
     record: str = ""
@@ -56,6 +58,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             "goals": given.goals,
             "goal_period": given.seconds,
             "time": given.time,
+            "world": given.world,
             "seed": given.seed,
         },
     )

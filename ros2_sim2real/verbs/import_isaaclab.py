@@ -9,8 +9,9 @@ from typing import Annotated
 
 import tyro
 
+from ros2_sim2real.offline._import_pipeline import ImportReport
 from ros2_sim2real.offline.import_overrides import ImportFlags
-from ros2_sim2real.offline.isaaclab import ImportReport, import_isaaclab
+from ros2_sim2real.offline.isaaclab import import_isaaclab
 from ros2_sim2real.verbs._output import console, parse, print_json
 
 
@@ -52,9 +53,15 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         trust=given.trust,
         overrides=given.stated.overrides(),
     )
-    if given.json:
-        print_json(_figures(report, given.output))
-        return 0
+    print_report(report, given.output, as_json=given.json)
+    return 0
+
+
+def print_report(report: ImportReport, output: Path, *, as_json: bool) -> None:
+    """Prints what an import understood, assumed and missed."""
+    if as_json:
+        print_json(_figures(report, output))
+        return
     rows = (
         ("understood", report.understood),
         ("assumed", report.assumed),
@@ -65,10 +72,9 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         for line in lines:
             console.print(f"  {line}", markup=False, soft_wrap=True)
     console.print(
-        f"wrote {given.output}: answers as the original within {report.difference:.1e}",
+        f"wrote {output}: answers as the original within {report.difference:.1e}",
         markup=False,
     )
-    return 0
 
 
 def _figures(report: ImportReport, output: Path) -> dict[str, object]:

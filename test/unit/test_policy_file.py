@@ -18,6 +18,7 @@ import pytest
 from builders import contract, linear_graph, policy_bytes, refusal, with_contract, write_policy
 from onnx import TensorProto, helper, numpy_helper
 
+from ros2_sim2real.contract import VERSION
 from ros2_sim2real.errors import ContractError, PolicyFileError
 from ros2_sim2real.policy.artefact import find_policy, load_artefact
 from ros2_sim2real.policy.load import contract_of, load_policy
@@ -343,9 +344,9 @@ def test_a_contract_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_a_contract_of_a_later_version_says_update(tmp_path: Path) -> None:
-    text = json.dumps(json.loads(PROMISED.to_json()) | {"version": 2})
+    text = json.dumps(json.loads(PROMISED.to_json()) | {"version": VERSION + 1})
     message = graph_refused(linear_graph(np.eye(4, 2), np.zeros(2)), tmp_path, text)
-    assert "version 2" in message
+    assert f"version {VERSION + 1}" in message
     assert "Update" in message
 
 

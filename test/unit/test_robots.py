@@ -16,7 +16,7 @@ from ros2_sim2real.dynamics.mjcf import build_model, read_spec
 from ros2_sim2real.robot import RobotSpec, load_robot
 from ros2_sim2real.signals import Array
 
-ROBOTS = ("teach2", "ur10", "ur5e")
+ROBOTS = ("arm6", "bimanual_fr3", "fr3", "so101", "teach2", "ur10", "ur5e")
 UR = {"ur5e", "ur10"}
 UR10_LOG = (
     Path(__file__).parents[3]
@@ -81,7 +81,7 @@ def test_every_robot_file_is_covered_here() -> None:
 @pytest.mark.parametrize("name", ROBOTS)
 def test_the_model_is_bare_primitives_and_brings_no_servo(name: str) -> None:
     model_spec = read_spec(load_robot(name).mjcf_path())
-    assert not model_spec.actuators
+    assert len(model_spec.actuators) == (6 if name == "arm6" else 0)  # its torque motors
     assert not model_spec.meshes
     assert [c.name for c in model_spec.cameras] == ["front"]
 
@@ -116,8 +116,10 @@ def test_torques_and_speeds_are_the_published_ones(name: str) -> None:
 @pytest.mark.parametrize("name", ROBOTS)
 def test_home_is_held_with_gravity_compensation_and_sags_without(name: str) -> None:
     spec = load_robot(name)
-    held = settle(spec, spec.home)
+    held = settle(spec.model_copy(update={"gravity_compensation": True}), spec.home)
     assert np.abs(held.qpos - spec.home).max() < 1e-6
+    if name == "arm6":
+        return  # its model carries itself
     bare = spec.model_copy(update={"gravity_compensation": False})
     sagged = settle(bare, spec.home)
     sag = sagged.qpos - spec.home
@@ -150,8 +152,8 @@ def test_nothing_touches_at_rest(name: str) -> None:
     spec = load_robot(name)
     model = build_model(spec, timestep=0.002)
     assert touching(model, spec.home) == set()
-    upright = np.array([0.0, -1.57, 0.0, -1.57, 0.0, 0.0]) if name in UR else np.array([1.57, 0.0])
-    assert touching(model, upright) == set()
+    upright = {"teach2": [1.57, 0.0], **{n: [0.0, -1.57, 0.0, -1.57, 0.0, 0.0] for n in UR}}
+    assert touching(model, np.array(upright.get(name, spec.home))) == set()
 
 
 @pytest.mark.parametrize("name", sorted(UR))
@@ -225,3 +227,162 @@ def test_ur10_with_friction_explains_the_torque_of_a_physical_ur10() -> None:
             both = np.column_stack([ours, extra])
             scale = np.linalg.lstsq(both, measured, rcond=None)[0][0]
             assert scale == pytest.approx(1.0, abs=0.05)
+
+
+def turn(rpy: tuple[float, float, float]) -> Array:
+    """Rotation of fixed-axis roll, pitch, yaw, as URDF has it."""
+    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
+    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    return np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]) @ pitch @ roll
+
+
+def urdf_chain(origins: list[tuple[tuple[float, ...], ...]], q: Array) -> tuple[Array, Array]:
+    """Position and rotation after joints about z at `origins`; what follows them is the tool."""
+    p, R = np.zeros(3), np.eye(3)
+    for i, (xyz, rpy) in enumerate(origins):
+        p, R = p + R @ np.array(xyz), R @ turn(rpy)
+        R = R @ turn((0.0, 0.0, q[i])) if i < len(q) else R
+    return p, R
+
+
+PI_2 = math.pi / 2
+# Franka Robotics, FCI documentation, Denavit-Hartenberg parameters (a, d, alpha), Craig's order
+FR3_DH = (
+    (0.0, 0.333, 0.0),
+    (0.0, 0.0, -PI_2),
+    (0.0, 0.316, PI_2),
+    (0.0825, 0.0, PI_2),
+    (-0.0825, 0.384, -PI_2),
+    (0.0, 0.0, PI_2),
+    (0.088, 0.0, PI_2),
+    (0.0, 0.107, 0.0),
+)
+# TheRobotStudio/SO-ARM100, so101_new_calib.urdf; its angles are rounded to 1e-6 rad
+SO101_URDF = [
+    ((0.0388353, -8.97657e-09, 0.0624), (math.pi, 0.0, -math.pi)),
+    ((-0.0303992, -0.0182778, -0.0542), (-PI_2, -PI_2, 0.0)),
+    ((-0.11257, -0.028, 0.0), (0.0, 0.0, PI_2)),
+    ((-0.1349, 0.0052, 0.0), (0.0, 0.0, -PI_2)),
+    ((0.0, -0.0611, 0.0181), (PI_2, 0.0486795, math.pi)),
+    ((-0.0079, -0.000218121, -0.0981274), (0.0, math.pi, 0.0)),
+]
+
+
+def dh_chain(q: Array) -> tuple[Array, Array]:
+    p, R = np.zeros(3), np.eye(3)
+    for (a, d, alpha), theta in zip(FR3_DH, [*q, 0.0], strict=True):
+        R_alpha = R @ turn((alpha, 0.0, 0.0))
+        p = p + R @ np.array([a, 0.0, 0.0]) + R_alpha @ np.array([0.0, 0.0, d])
+        R = R_alpha @ turn((0.0, 0.0, theta))
+    return p, R
+
+
+def tool_of(model: mujoco.MjModel, site: str, q: Array) -> tuple[Array, Array]:
+    data = mujoco.MjData(model)
+    data.qpos[:] = q
+    mujoco.mj_kinematics(model, data)
+    return data.site(site).xpos, data.site(site).xmat.reshape(3, 3)
+
+
+def test_the_tool_of_the_fr3_is_where_the_published_dh_parameters_put_it() -> None:
+    spec = load_robot("fr3")
+    model = build_model(spec, timestep=0.002)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        q = rng.uniform(spec.limits.lower, spec.limits.upper)
+        for ours, theirs in zip(tool_of(model, spec.tool_site, q), dh_chain(q), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_the_tool_of_the_so101_is_where_the_published_urdf_puts_it() -> None:
+    spec = load_robot("so101")
+    model = build_model(spec, timestep=0.002)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        q = rng.uniform(spec.limits.lower, spec.limits.upper)
+        p, R = tool_of(model, spec.tool_site, q)
+        p_urdf, R_urdf = urdf_chain(SO101_URDF, q)
+        np.testing.assert_allclose(p, p_urdf, atol=1e-6)
+        np.testing.assert_allclose(R, R_urdf, atol=2e-5)
+
+
+def test_the_limits_of_the_fr3_are_those_of_the_fci_documentation() -> None:
+    joints = load_robot("fr3").joints
+    assert [j.upper for j in joints] == [2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159]
+    assert [j.velocity for j in joints] == [2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26]
+    assert {j.acceleration for j in joints} == {10.0}
+    assert [j.effort for j in joints] == [87.0] * 4 + [12.0] * 3
+    moving = moving_bodies(model := build_model(load_robot("fr3"), timestep=0.002))
+    assert model.body_mass[moving].sum() == pytest.approx(15.4948, abs=1e-4)
+
+
+def test_the_gripper_of_the_so101_stays_shut_and_is_nobodys_command() -> None:
+    spec = load_robot("so101")
+    assert spec.extra_joints == ("gripper",)
+    assert "gripper" not in spec.joint_names
+    model = build_model(spec, timestep=0.002)
+    assert model.nu == model.nq == spec.nq == 5
+    jaw = model.body("moving_jaw")
+    assert model.body_jntnum[jaw.id] == 0  # at its reference, whatever pulls
+    assert model.body_subtreemass[0] == pytest.approx(0.632006, abs=1e-6)
+
+
+def test_the_servo_of_the_so101_lags_as_long_as_the_one_in_the_log() -> None:
+    spec = load_robot("so101")
+    model = build_model(spec, timestep=0.002)
+    data = mujoco.MjData(model)
+    data.qpos[:] = data.ctrl[:] = spec.home
+    data.ctrl[0] += 0.2  # the pan: no weight in the way
+    steps = 0
+    while data.qpos[0] < 0.2 * 0.63 and steps < 500:
+        mujoco.mj_step(model, data)
+        steps += 1
+    assert 0.06 < steps * 0.002 < 0.12
+
+
+def test_both_arms_of_the_pair_are_the_single_one() -> None:
+    one = load_robot("fr3")
+    pair = load_robot("bimanual_fr3")
+    assert pair.joint_names == tuple(
+        f"{side}_{name}" for side in ("left", "right") for name in one.joint_names
+    )
+    for j, joint in enumerate(pair.joints):
+        single = one.joints[j % 7]
+        assert joint.model_copy(update={"name": single.name}) == single
+    model, whole = build_model(one, timestep=0.002), build_model(pair, timestep=0.002)
+    q = one.home + 0.1
+    p, R = tool_of(model, "fr3_link8", q)
+    for side, y in (("left", 0.3), ("right", -0.3)):
+        at, turned = tool_of(whole, f"{side}_fr3_link8", np.tile(q, 2))
+        np.testing.assert_allclose(at - p, [0.0, y, 0.04], atol=1e-12)
+        np.testing.assert_allclose(turned, R, atol=1e-12)
+
+
+def test_arm6_is_the_arm_of_the_bench_with_its_torque_motors() -> None:
+    raw = mujoco.MjModel.from_xml_path(str(load_robot("arm6").mjcf_path()))
+    axes = {(0, 0, 1): "z", (0, 1, 0): "y", (1, 0, 0): "x"}
+    assert "".join(axes[tuple(a)] for a in raw.jnt_axis.astype(int)) == "zyyxyx"
+    moving = moving_bodies(raw)
+    np.testing.assert_allclose(raw.body_mass[moving], [4, 7, 4, 1.5, 1.2, 0.5])
+    lengths = [*raw.body_pos[moving][1:, 2], raw.site("tool0").pos[2]]
+    np.testing.assert_allclose(lengths, [0.15, 0.40, 0.35, 0.10, 0.10, 0.08])
+    for figure, value in ((raw.dof_damping, 1.5), (raw.dof_armature, 0.15)):
+        np.testing.assert_array_equal(figure, value)
+    np.testing.assert_array_equal(raw.dof_frictionloss, 0.2)
+    np.testing.assert_array_equal(raw.body_gravcomp[moving], 1.0)
+    np.testing.assert_array_equal(raw.actuator_gear[:, 0], [80, 80, 60, 20, 20, 10])
+    np.testing.assert_array_equal(raw.actuator_ctrlrange, [[-1.0, 1.0]] * 6)
+    assert raw.opt.timestep == 0.005
+    data = mujoco.MjData(raw)
+    data.qpos[:], data.ctrl[2] = load_robot("arm6").home, 1.0
+    mujoco.mj_forward(raw, data)
+    assert data.qfrc_actuator[2] == 60.0
+
+
+def test_a_default_of_the_models_own_actuators_does_not_bind_our_servo() -> None:
+    spec = load_robot("arm6")  # its motors take -1 to 1, and home of the elbow is 1.2 rad
+    model = build_model(spec, timestep=0.002)
+    assert not model.actuator_ctrllimited.any()
+    np.testing.assert_array_equal(model.actuator_gear[:, 0], 1.0)
+    assert settle(spec, spec.home).qpos[2] == pytest.approx(1.2, abs=1e-9)

@@ -1,4 +1,4 @@
-"""An Isaac Lab env.yaml as plain data: values by path, joints by pattern, and what was found."""
+"""A trainer's file as plain data: values by path, joints by pattern, and what was found."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Findings:
     problems: list[str] = field(default_factory=list)  # what cannot be run at all
 
     def need(self, what: str, *settings: str, hint: str = "") -> None:
-        """Notes that `what` must be stated through the named settings."""
-        flags = " and ".join(flag(name) for name in settings)
+        """Notes that `what` must be stated through the named settings, or flags as written."""
+        flags = " and ".join(s if s.startswith("--") else flag(s) for s in settings)
         self.needed.append(f"{what} ({flags}{hint})")
 
     def refusal(self) -> str | None:
@@ -42,7 +42,7 @@ class Findings:
 
 
 class Env:
-    """The data of env.yaml. Every question about a value that is there but wrong is a problem."""
+    """The data of one file. Every question about a value that is there but wrong is a problem."""
 
     def __init__(self, data: dict[str, Any], findings: Findings) -> None:
         self.data = data
@@ -63,6 +63,18 @@ class Env:
             )
             return None
         return float(value)
+
+    def names(self, value: Any, where: str) -> tuple[str, ...] | None:
+        """Returns a list of names, each of them once; None as `number`."""
+        if value is None:
+            return None
+        plain = isinstance(value, list) and all(isinstance(x, str) and x for x in value)
+        if not plain or not value or len(set(value)) != len(value):
+            self.findings.problems.append(
+                f"`{where}` got {shown(value)}, expected names, each of them once"
+            )
+            return None
+        return tuple(value)
 
     def numbers(self, value: Any, count: int, where: str) -> tuple[float, ...] | None:
         """Returns `count` finite numbers; None as `number`."""

@@ -50,7 +50,9 @@ def agree(
 ) -> float:
     """Returns the largest difference between original and result. Raises ConversionError."""
     names = (contract.input, contract.output)
-    ours = onnx_answers(final, rows, names=names, where=where, limits=limits)
+    ours = onnx_answers(
+        final, rows, names=names, where=where, limits=limits, states=contract.recurrent
+    )
     largest = difference(original.answers, ours)
     if not largest <= PARITY_LIMIT:
         raise ConversionError(
