@@ -87,7 +87,12 @@ def write_run(run: Run, path: str) -> None:
     target = Path(path)
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        Path(file.name).replace(target)
+            part = Path(file.name)
+            try:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                part.replace(target)
+            except BaseException:
+                part.unlink()
+                raise
     except OSError as error:
         raise ConfigError("record", [f"cannot write {path}: {error.strerror}"]) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import difflib
 from typing import TypeVar
 
@@ -45,7 +46,7 @@ def declare(node: Node, schema: type[SchemaT]) -> SchemaT:
         except ParameterUninitializedException:
             value = None
         if value is not None:
-            values[name] = value
+            values[name] = value.tolist() if isinstance(value, array.array) else value
     where = f"parameters of `{node.get_name()}`"
     try:
         config = validate(values, schema, where=where)

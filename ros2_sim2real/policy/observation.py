@@ -46,6 +46,7 @@ class ObservationBuilder:
         self.out: NDArray[np.float32] = np.zeros((1, contract.observation_width), dtype=np.float32)
         self._kinematics = kinematics
         self._terms = observation_parts(contract)
+        self._names = [term.name for term in contract.observation]
         self.needs_tool = any(t.source in TOOL_SOURCES for t in contract.observation)
 
     def build(
@@ -83,6 +84,11 @@ class ObservationBuilder:
             for read, part, affine in self._terms:
                 row[part] = affine(read(moment))
         return bool(np.isfinite(row).all())
+
+    def unsound(self) -> list[str]:
+        """Returns the names of the terms in `out` that are not finite."""
+        parts = zip(self._names, self._terms, strict=True)
+        return [name for name, (_, part, _) in parts if not np.isfinite(self.out[0, part]).all()]
 
 
 def observation_parts(

@@ -89,8 +89,8 @@ class OnnxPolicy:
 
         Inference happens only when a decision is due, and never on numbers that are not finite.
         """
-        if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
-            return self._refuse(Level.ERROR, "the measured state is not finite")
+        if not np.isfinite(state.q).all():
+            return self._refuse(Level.ERROR, "the measured position is not finite")
         if self.contract.goal is not None and goal is None:
             return self._refuse(Level.WARN, "waiting for a goal")
         q = self._to_policy(state.q)
@@ -108,7 +108,8 @@ class OnnxPolicy:
             goal=goal,
         )
         if not finite:
-            return self._refuse(Level.ERROR, "the observation is not finite")
+            terms = self._observation.unsound()
+            return self._refuse(Level.ERROR, f"the observation is not finite: {terms}")
         raw = self._network()
         if not np.isfinite(raw).all():
             return self._refuse(Level.ERROR, "the network's output is not finite")
