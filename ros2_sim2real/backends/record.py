@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ def read_run(path: Path) -> Run:
     arrays["joints"] = tuple(str(name) for name in arrays["joints"])
     arrays["rate_hz"] = float(arrays["rate_hz"])
     return Run(**arrays)
+
+
+def check_writable(path: str) -> None:
+    """Raises ConfigError when no record can be written to `path`: better now than at the end."""
+    target = Path(path)
+    if target.is_dir() or not os.access(target.parent, os.W_OK | os.X_OK):
+        raise ConfigError("record", [f"cannot write {path}: no file can be made there"])
 
 
 def write_run(run: Run, path: str) -> None:

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros2_sim2real.backends.base import Backend
-from ros2_sim2real.backends.record import Record, write_run
+from ros2_sim2real.backends.record import Record, check_writable, write_run
 from ros2_sim2real.config import Schema
 from ros2_sim2real.errors import BackendFault, JointMismatch
 from ros2_sim2real.nodes import qos
@@ -66,6 +66,8 @@ class SimulationNode(StageNode):
         self._due = time.monotonic()
         self._sent: deque[tuple[int, int]] = deque(maxlen=64)
         self._fault = ""
+        if self.config.record:
+            check_writable(self.config.record)
         self._record = (
             Record(spec.joint_names, self.config.rate_hz) if self.config.record else None
         )

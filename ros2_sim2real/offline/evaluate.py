@@ -1,4 +1,4 @@
-"""Runs a policy to its goals, through the live graph or in one process, and says how near it came."""
+"""Runs a policy to its goals, through the live graph or in one process, and measures."""
 
 from __future__ import annotations
 

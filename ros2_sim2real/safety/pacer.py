@@ -11,8 +11,8 @@ class Pacer:
     t / period + 2 steps in any time t. Time that passed unused is not saved up.
 
     A command that comes too early is not stepped as soon as that is allowed: after a stall the
-    schedule would be ahead for ever, and every command would wait. It is kept instead, the next one
-    comes in time, and only when none comes for two periods and a half a step is due without.
+    schedule would be ahead for ever, and every command would wait. It is kept instead, the next
+    one comes in time, and only when none comes for two periods and a half a step is due without.
     """
 
     def __init__(self, period_ns: int) -> None:
