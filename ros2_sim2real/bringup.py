@@ -15,8 +15,10 @@ from ros2_sim2real import headless, paths
 from ros2_sim2real.config import Schema, validate
 from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.errors import BringupError
-from ros2_sim2real.policy.load import contract_of
+from ros2_sim2real.policy.goals import parse_goals
+from ros2_sim2real.policy.load import contract_of, load_policy
 from ros2_sim2real.robot import load_robot
+from ros2_sim2real.safety.gate import MAX_STATE_AGE
 from ros2_sim2real.worlds import load_world
 
 Situation = Literal["sim", "real"]
@@ -44,7 +46,9 @@ class Arguments(Schema):
     composition: Literal["pipeline", "nodes"] = Field(
         "pipeline", description="policy and correction in one process, or a node each"
     )
-    namespace: str = Field("", description="prefix of every topic")
+    namespace: str = Field(
+        "", pattern=r"^/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*/?)?$", description="prefix of every topic"
+    )
     clock: Literal["on", "off"] = Field(
         "on", description="publish /clock; of several simulated arms, one does"
     )
@@ -151,16 +155,7 @@ def plan(args: Arguments) -> Plan:
     Raises:
         Sim2RealError: a missing or unfit robot or policy, or arguments that exclude each other.
     """
-    if args.backend == "external" and args.mode == "active":
-        raise BringupError(
-            "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part "
-            "of this release. "
-            "Use mode:=shadow, or backend:=mujoco"
-        )
-    if args.backend == "external" and args.time != "real":
-        raise BringupError(
-            f"`time` got '{args.time}', an external arm runs in real time. Leave it out"
-        )
+    _refuse_contradictions(args)
     spec = load_robot(args.robot)
     if args.world and args.backend != "mujoco":
         raise BringupError(
@@ -172,8 +167,17 @@ def plan(args: Arguments) -> Plan:
     contract = contract_of(policy)
     if contract is not None:
         contract.check_robot(spec)
-    goals = args.goals if contract is not None and contract.goal is not None else ""
+    elif policy.startswith("replay:"):
+        load_policy(policy, spec)
+    goal_input = contract.goal if contract is not None else None
+    goals = args.goals if goal_input is not None else ""
+    parse_goals(goals, goal_input)
     rate = args.rate_hz or control_rate(contract)
+    if args.time == "real" and rate * MAX_STATE_AGE < 1.0:
+        raise BringupError(
+            f"`rate_hz` got {rate:g}: the gate takes states older than {MAX_STATE_AGE * 1e3:g} ms "
+            f"for a silent arm. Use at least {1.0 / MAX_STATE_AGE:g}"
+        )
     simulated = args.backend != "external"
     stage: dict[str, Value] = {
         "robot": args.robot,
@@ -194,6 +198,7 @@ def plan(args: Arguments) -> Plan:
                 "mode": args.mode,
                 "auto_enable": simulated and args.mode == "active",
                 "clock": "monotonic" if args.time == "real" else "stamp",
+                "state_clock": stage["state_clock"],
             },
         )
     )
@@ -203,6 +208,24 @@ def plan(args: Arguments) -> Plan:
     if args.camera:
         environment |= headless.environment()
     return Plan(tuple(nodes), args.namespace, environment)
+
+
+def _refuse_contradictions(args: Arguments) -> None:
+    if args.backend == "external" and args.mode == "active":
+        raise BringupError(
+            "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part "
+            "of this release. "
+            "Use mode:=shadow, or backend:=mujoco"
+        )
+    if args.backend == "external" and args.time != "real":
+        raise BringupError(
+            f"`time` got '{args.time}', an external arm runs in real time. Leave it out"
+        )
+    if args.mode == "shadow" and args.time != "real":
+        raise BringupError(
+            f"`time` got '{args.time}' with `mode` 'shadow': simulated time waits for commands, "
+            "and shadow sends none. Leave `time` out"
+        )
 
 
 def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
@@ -225,7 +248,7 @@ def _simulation(args: Arguments, policy: str, rate: float) -> dict[str, Value]:
 def default_policy(robot: str) -> str:
     """Returns the newest policy of ours for the robot, `sine` when there is none."""
     names = [n for n in paths.known("models/policies", "*.onnx") if n.split("-")[1:2] == [robot]]
-    return max(names, key=lambda n: n.split("-")[2]) if names else "sine"
+    return max(names, key=lambda n: n.split("-")[2:]) if names else "sine"
 
 
 def control_rate(contract: PolicyContract | None) -> float:
@@ -242,5 +265,5 @@ def command_line(node: NodePlan, namespace: str) -> list[str]:
         out += ["-r", f"__ns:=/{namespace.strip('/')}"]
     for name, value in node.parameters.items():
         # JSON is YAML: a text that looks like a number stays a text
-        out += ["-p", f"{name}:={json.dumps(value)}"]
+        out += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]
     return out

@@ -108,8 +108,9 @@ def _refuse_unplain(text: str, where: str) -> None:
                 where,
                 [f"line {line}: alias `*{event.anchor}` is not allowed, write the value out"],
             )
-        if getattr(event, "tag", None) is not None:
-            raise ConfigError(where, [f"line {line}: tag `{event.tag}` is not allowed"])
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ConfigError(where, [f"line {line}: tag `{tag}` is not allowed"])
 
 
 def _line_of(mark: Any) -> int:

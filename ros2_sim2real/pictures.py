@@ -23,97 +23,120 @@ CAMERA = "front"
 GOAL_COLOUR = np.array([0.95, 0.45, 0.10, 0.9])
 GOAL_RADIUS = 0.02  # [m]
 
+Picture = NDArray[np.uint8]
+
 
 class PictureError(Sim2RealError):
     """A picture could not be made: no renderer or no plotting library on this machine."""
 
 
+class ArmPainter:
+    """Draws the arm at a pose with a goal marker, without a screen."""
+
+    def __init__(self, spec: RobotSpec, contract: PolicyContract, size: tuple[int, int]) -> None:
+        """`size` (width, height) [px]. Raises PictureError where there is no OpenGL."""
+        self._model = build_model(spec, timestep=0.002)
+        self._data = mujoco.MjData(self._model)
+        self._qpos = joint_addresses(spec, self._model)[0]
+        self._rotation, self._origin = _world_from_frame(spec, self._model, contract.frame)
+        named = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA)
+        self._camera = CAMERA if named >= 0 else -1
+        try:
+            self._renderer = mujoco.Renderer(self._model, size[1], size[0])
+        except (ImportError, AttributeError, RuntimeError, mujoco.FatalError) as error:
+            why = " ".join(str(error).split())[:80]
+            raise PictureError(
+                f"no headless OpenGL ({why}): install libegl1 and libgl1-mesa-dri"
+            ) from None
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self._renderer.close()
+
+    def draw(self, q: Array, goal: Array) -> Picture:
+        """Returns the arm at `q` (nq,) with a marker at `goal` (3,) of the policy's frame, BGR."""
+        self._data.qpos[self._qpos] = q
+        mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera=self._camera)
+        scene = self._renderer.scene
+        mujoco.mjv_initGeom(
+            scene.geoms[scene.ngeom],
+            mujoco.mjtGeom.mjGEOM_SPHERE,
+            np.full(3, GOAL_RADIUS),
+            self._origin + self._rotation @ goal,
+            np.eye(3).ravel(),
+            GOAL_COLOUR.astype(np.float32),
+        )
+        scene.ngeom += 1
+        out: Picture = cv2.cvtColor(self._renderer.render(), cv2.COLOR_RGB2BGR).astype(np.uint8)
+        return out
+
+
 def write_video(
     run: Run,
-    spec: RobotSpec,
-    contract: PolicyContract,
+    painter: ArmPainter,
     goals: Sequence[Array],
     path: Path,
     *,
     goal_period: float,
     speed: float = 2.0,
-    fps: float = 12.5,
-    size: tuple[int, int] = (480, 360),
+    fps: float = 10.0,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Writes an mp4 of the recorded motion with the goal of each moment.
 
     Args:
-        run: the record. goals: positions in the policy's frame, (3,) each [m].
-        speed: how much faster than it happened; fps: pictures a second of video; size: [px].
+        run: the record.
+        painter: of the arm.
+        goals: positions in the policy's frame, (3,) each [m], `goal_period` seconds each.
+        path: of the file, complete or absent.
+        speed: how much faster than it happened.
+        fps: pictures a second of video.
+        progress: called with the share that is done.
 
     Raises:
-        PictureError: no OpenGL for the renderer, or no codec.
+        PictureError: no codec.
     """
-    model = build_model(spec, timestep=0.002)
-    data = mujoco.MjData(model)
-    qpos = joint_addresses(spec, model)[0]
-    world = [_in_world(spec, model, contract.frame, goal) for goal in goals]
     times = np.arange(0.0, run.t[-1], speed / fps)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.searchsorted(run.t, times)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         partial = Path(folder, path.name)
+        first = painter.draw(run.q[0], goals[0])
+        size = (first.shape[1], first.shape[0])
         writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
         if not writer.isOpened():
             raise PictureError(f"no mp4 codec in this OpenCV: {path} is not written")
-        try:
-            with mujoco.Renderer(model, size[1], size[0]) as renderer:
-                for t in times:
-                    data.qpos[qpos] = run.q[int(np.searchsorted(run.t, t))]
-                    picture = _draw(
-                        renderer, model, data, world[min(int(t / goal_period), len(world) - 1)]
-                    )
-                    writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-                    progress(float(t / times[-1]))
-        except (ImportError, AttributeError, RuntimeError, mujoco.FatalError) as error:
-            raise PictureError(
-                f"no headless OpenGL ({' '.join(str(error).split())[:80]}): install libegl1 and "
-                "libgl1-mesa-dri"
-            ) from None
-        finally:
-            writer.release()
+        for t, row in zip(times, rows, strict=True):
+            goal = goals[min(int(t / goal_period), len(goals) - 1)]
+            writer.write(painter.draw(run.q[row], goal))
+            progress(float(t / times[-1]))
+        writer.release()
         partial.replace(path)
 
 
-def _draw(
-    renderer: mujoco.Renderer, model: mujoco.MjModel, data: mujoco.MjData, goal: Array
-) -> NDArray[np.uint8]:
-    mujoco.mj_forward(model, data)
-    camera = CAMERA if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, CAMERA) >= 0 else -1
-    renderer.update_scene(data, camera=camera)
-    scene = renderer.scene
-    mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom],
-        mujoco.mjtGeom.mjGEOM_SPHERE,
-        np.full(3, GOAL_RADIUS),
-        goal,
-        np.eye(3).ravel(),
-        GOAL_COLOUR.astype(np.float32),
-    )
-    scene.ngeom += 1
-    out: NDArray[np.uint8] = renderer.render()
-    return out
+def write_stills(
+    run: Run, painter: ArmPainter, goals: Sequence[Array], path: Path, *, goal_period: float
+) -> None:
+    """Writes a PNG: the arm at the end of each goal, side by side."""
+    ends = np.searchsorted(run.t, [(i + 1) * goal_period - 1e-6 for i in range(len(goals))]) - 1
+    stills = [painter.draw(run.q[row], goal) for row, goal in zip(ends, goals, strict=True)]
+    height, width, _ = stills[0].shape
+    cut = [still[height // 6 :, width // 5 : -width // 10] for still in stills]
+    cv2.imwrite(str(path), np.hstack(cut))
 
 
-def _in_world(spec: RobotSpec, model: mujoco.MjModel, frame: Frame, position: Array) -> Array:
-    """Returns where a point of the policy's frame lies in the MJCF world."""
-    kinematics = Kinematics(spec, frame=frame, model=model)
-    tool = kinematics.update(spec.home, np.zeros(spec.nq))
+def _world_from_frame(spec: RobotSpec, model: mujoco.MjModel, frame: Frame) -> tuple[Array, Array]:
+    """Returns rotation (3, 3) and origin (3,) of the policy's frame in the MJCF world."""
+    tool = Kinematics(spec, frame=frame, model=model).update(spec.home, np.zeros(spec.nq))
     data = mujoco.MjData(model)
     data.qpos[joint_addresses(spec, model)[0]] = spec.home
     mujoco.mj_kinematics(model, data)
     site = data.site(spec.tool_site)
-    # the tool is known in both: T_world_frame = T_world_tool T_frame_tool^-1
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, tool.quaternion)
-    world_from_frame = site.xmat.reshape(3, 3) @ rotation.reshape(3, 3).T
-    out: Array = site.xpos + world_from_frame @ (position - tool.position)
-    return out
+    # the flange is known in both: T_world_frame = T_world_tool T_frame_tool^-1
+    turn = np.zeros(9)
+    mujoco.mju_quat2Mat(turn, tool.quaternion)
+    rotation: Array = site.xmat.reshape(3, 3) @ turn.reshape(3, 3).T
+    return rotation, site.xpos - rotation @ tool.position
 
 
 def write_plot(

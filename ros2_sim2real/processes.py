@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import sys
 from typing import TextIO
 
@@ -25,15 +26,34 @@ def run_plan(plan: Plan, *, output: TextIO | None = None, domain: int | None = N
         domain: ROS_DOMAIN_ID of the processes; None: as in the environment.
     """
     environment = environment_of(plan, domain)
-    manager = Manager(printer=Printer(output=output or sys.stdout))
+    manager = _Manager(printer=Printer(output=output or sys.stdout))
     for i, node in enumerate(plan.nodes):
         twice = sum(other.executable == node.executable for other in plan.nodes) > 1
         name = f"{node.executable}{i}" if twice else node.executable
         module = f"ros2_sim2real.nodes.{node.executable}"
         command = [sys.executable, "-m", module, *command_line(node, plan.namespace)]
         manager.add_process(name, f"exec {shlex.join(command)}", env=environment)
-    manager.loop()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        manager.loop()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return int(manager.returncode or 0)
+
+
+class _Manager(Manager):  # type: ignore[misc]
+    """Takes a signal at any time: honcho's own stumbles over processes that are still starting."""
+
+    _asked = False
+
+    def terminate(self) -> None:
+        self._asked = True
+        if self._all_started():
+            super().terminate()
+
+    def _any_stopped(self) -> bool:
+        return self._asked or super()._any_stopped()
 
 
 def run_quietly(plan: Plan, *, domain: int | None = None) -> None:

@@ -23,6 +23,7 @@ class CameraThread:
         self._model, self._camera, self._size = model, camera, (width, height)
         self._requests: queue.Queue[tuple[int, Array] | None] = queue.Queue(maxsize=1)
         self._done: queue.Queue[tuple[int, Picture]] = queue.Queue(maxsize=1)
+        self.failure = ""  # why there will be no more pictures
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
 
@@ -40,10 +41,18 @@ class CameraThread:
 
     def close(self) -> None:
         """Ends the thread; the GL context is freed where it was made."""
+        with contextlib.suppress(queue.Empty):  # else a thread that failed would be waited for
+            self._requests.get_nowait()
         self._requests.put(None)
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
+        try:
+            self._render()
+        except Exception as error:  # noqa: BLE001 every GL platform raises a type of its own
+            self.failure = " ".join(str(error).split())
+
+    def _render(self) -> None:
         width, height = self._size
         data = mujoco.MjData(self._model)
         with mujoco.Renderer(self._model, height, width) as renderer:
@@ -52,7 +61,7 @@ class CameraThread:
                 mujoco.mj_forward(self._model, data)
                 renderer.update_scene(data, camera=self._camera)
                 picture = renderer.render().copy()
-                if self._done.full():
+                with contextlib.suppress(queue.Empty):
                     self._done.get_nowait()
                 self._done.put((stamp_ns, picture))
 

@@ -24,7 +24,7 @@ class LoopbackBackend:
 
     def command(self, q: Array) -> None:
         """Takes the set-point that holds from now on, (nq,) [rad]."""
-        self._command = q
+        self._command = frozen(q)
 
     def advance(self) -> None:
         """Moves to the set-point."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,13 +89,25 @@ def read_run(path: Path) -> Run:
     return Run(**arrays)
 
 
+def check_writable(path: str) -> None:
+    """Raises ConfigError when no record can be written to `path`: better now than at the end."""
+    target = Path(path)
+    if target.is_dir() or not os.access(target.parent, os.W_OK | os.X_OK):
+        raise ConfigError("record", [f"cannot write {path}: no file can be made there"])
+
+
 def write_run(run: Run, path: str) -> None:
     """Writes npz; the file is complete or absent. Raises ConfigError when it cannot."""
     arrays = {f.name: np.asarray(getattr(run, f.name)) for f in dataclasses.fields(Run)}
     target = Path(path)
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        Path(file.name).replace(target)
+            part = Path(file.name)
+            try:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                part.replace(target)
+            except BaseException:
+                part.unlink()
+                raise
     except OSError as error:
         raise ConfigError("record", [f"cannot write {path}: {error.strerror}"]) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,8 +21,8 @@ _SECOND = 1_000_000_000
 
 
 def to_ns(stamp: Time) -> int:
-    """Returns a stamp in nanoseconds."""
-    return int(stamp.sec) * _SECOND + int(stamp.nanosec)
+    """Returns a stamp in nanoseconds; whatever comes in, `to_stamp` can write it."""
+    return int(stamp.sec) * _SECOND + min(int(stamp.nanosec), _SECOND - 1)
 
 
 def to_stamp(ns: int) -> Time:
@@ -52,9 +53,12 @@ class Reorder:
 
 
 def state_from(msg: JointState, reorder: Reorder) -> RobotState:
-    """Returns the measured state, joints in our order. Raises JointMismatch."""
+    """Returns the measured state, joints in our order. Raises JointMismatch.
+
+    Speeds that the driver does not tell are NaN: they are unknown, which is not zero.
+    """
     q = reorder(msg.name, msg.position)
-    dq = reorder(msg.name, msg.velocity) if len(msg.velocity) else np.zeros_like(q)
+    dq = reorder(msg.name, msg.velocity) if len(msg.velocity) else np.full_like(q, np.nan)
     return RobotState(to_ns(msg.header.stamp), q, dq)
 
 
@@ -62,7 +66,13 @@ def command_from(msg: JointTrajectory, reorder: Reorder) -> Command:
     """Returns the first point of a trajectory. Raises JointMismatch."""
     if not msg.points:
         raise JointMismatch("a trajectory without points; send one point")
-    return Command(to_ns(msg.header.stamp), reorder(msg.joint_names, msg.points[0].positions))
+    q = reorder(msg.joint_names, msg.points[0].positions)
+    if len(msg.joint_names) != len(q):
+        raise JointMismatch(
+            f"{len(msg.joint_names)} joints commanded: {list(msg.joint_names)[:32]}, the arm has "
+            f"{len(q)}; send exactly its joints"
+        )
+    return Command(to_ns(msg.header.stamp), q)
 
 
 def target_from(msg: JointTrajectory, reorder: Reorder) -> Target:
@@ -75,7 +85,7 @@ def goal_from(msg: PoseStamped) -> Goal:
     """Returns the goal of a PoseStamped, quaternion normalised; an all-zero one means none."""
     p, o = msg.pose.position, msg.pose.orientation
     quaternion = np.array([o.w, o.x, o.y, o.z])
-    norm = float(np.linalg.norm(quaternion))
+    norm = math.hypot(o.w, o.x, o.y, o.z)
     if norm > 0.0:
         quaternion = quaternion / norm
     return Goal(

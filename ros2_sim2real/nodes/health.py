@@ -32,6 +32,11 @@ class Health:
         """Notes that the input is alive."""
         self._last_heard = time.monotonic()
 
+    @property
+    def silence(self) -> float:
+        """Returns the time since the input was last heard [s]."""
+        return time.monotonic() - self._last_heard
+
     def stepped(self, duration_ns: int) -> None:
         """Notes one step of the stage."""
         self._steps_ns.append(duration_ns)

@@ -171,6 +171,11 @@ class CameraOutput:
 
     def publish(self) -> None:
         """Publishes the newest finished picture, if there is one."""
+        if self.thread.failure:
+            self._node.get_logger().error(
+                f"no pictures: {self.thread.failure}. Set MUJOCO_GL=egl, or leave `camera` empty",
+                once=True,
+            )
         done = self.thread.take()
         if done is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -43,7 +44,7 @@ def declare(node: Node, schema: type[SchemaT], *, others: tuple[str, ...] = ()) 
         except ParameterUninitializedException:
             value = None
         if value is not None:
-            values[name] = value
+            values[name] = value.tolist() if isinstance(value, array.array) else value
     where = f"parameters of `{node.get_name()}`"
     try:
         config = validate(values, schema, where=where)

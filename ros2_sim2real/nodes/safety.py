@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Literal
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -40,6 +41,9 @@ class SafetyParameters(Schema):
     clock: Literal["monotonic", "stamp"] = Field(
         "monotonic", description="stamp: time is the states' stamps (lockstep and free running)"
     )
+    state_clock: Literal["stamp", "ros"] = Field(
+        "ros", description="clock of the states' stamps, as for the pipeline"
+    )
 
 
 class SafetyNode(StageNode):
@@ -53,15 +57,15 @@ class SafetyNode(StageNode):
             spec.limits, rate_hz=self.config.rate_hz, shadow=self.config.mode == "shadow"
         )
         self._period_ns = round(1e9 / self.config.rate_hz)
-        self._pacer = Pacer(self._period_ns)
+        self._pacer = Pacer(int(1e9 / self.config.rate_hz))  # never longer than the stream's
         self._stamped = self.config.clock == "stamp"
         self._reorder_state, self._reorder = Reorder(spec.joint_names), Reorder(spec.joint_names)
         self._writer = TrajectoryWriter(spec.joint_names, period=self.gate.period)
+        self._held = False  # by the service: stays so until enabled by the service
         self._pending: Command | None = None
         self._answer: JointTrajectory | None = None
         self._answered_ns: int | None = None
         self._state_ns: int | None = None
-        self._last_step = time.monotonic_ns()
         self._reason = Reason.INACTIVE
         self._out = self.create_publisher(JointTrajectory, "safety/command", qos.RELIABLE)
         self._status_out = self.create_publisher(DiagnosticStatus, "safety/status", qos.LATCHED)
@@ -86,23 +90,20 @@ class SafetyNode(StageNode):
             self._health.refuse(str(error))
             return
         self._health.heard()
+        if not state.stamp_ns and self.config.state_clock == "ros":  # counts from its arrival
+            state = replace(state, stamp_ns=int(self.get_clock().now().nanoseconds))
         last, self._state_ns = self._state_ns, state.stamp_ns
         if last is not None and not 0 <= state.stamp_ns - last <= EPISODE_GAP_NS:
-            self._pacer.reset()
-            if (
-                self.config.auto_enable
-            ):  # the world was reset: start again from where the arm is now
+            self._answered_ns = None
+            if self.config.auto_enable:  # the world was reset: start from where the arm is now
                 self.gate.deactivate()
         sound = self.gate.observe(state, now_ns=self._now())
-        if sound and self.config.auto_enable and self.gate.mode is Mode.INACTIVE:
+        wanted = self.config.auto_enable and not self._held
+        if sound and wanted and self.gate.mode is Mode.INACTIVE:
             self._enable()
         self._note_mode()
-        if (
-            self._stamped
-            and self._pending is not None
-            and self._pending.stamp_ns <= state.stamp_ns
-        ):
-            self._step(self._pending)
+        if self._stamped and self._pending is not None:
+            self._on_stamped(self._pending)
 
     def _on_command(self, msg: JointTrajectory) -> None:
         begin = time.perf_counter_ns()
@@ -117,26 +118,30 @@ class SafetyNode(StageNode):
         elif self._pacer.accept(time.monotonic_ns()):
             self._step(command)
         else:
-            self._pending = command  # too early; the newest is used when the gate steps by itself
+            self._pending = command  # too early; used if no other comes
         self._health.stepped(time.perf_counter_ns() - begin)
 
     def _on_stamped(self, command: Command) -> None:
-        if command.stamp_ns == self._answered_ns:
-            if self._answer is not None:  # asked again: the answer got lost
-                self._out.publish(self._answer)
-        elif self._state_ns is None or command.stamp_ns > self._state_ns:
+        last = self._answered_ns
+        if self._state_ns is None or command.stamp_ns > self._state_ns:
             self._pending = command  # its state is still under way on the other topic
-        else:
+        elif command.stamp_ns == last and self._answer is not None:
+            self._out.publish(self._answer)  # asked again: the answer got lost
+        elif last is not None and command.stamp_ns < last:
+            self.gate.refuse(Reason.SKEW)  # an old one once more
+        elif command.stamp_ns == last or self._pacer.accept(command.stamp_ns):
             self._step(command)
+        else:
+            self.gate.refuse(Reason.RATE)
 
     def _step(self, command: Command | None) -> None:
         self._pending = None
-        self._last_step = time.monotonic_ns()
         if command is not None:
             self._answered_ns = command.stamp_ns
         verdict = self.gate.step(command, now_ns=self._now())
         self._note_mode()
         self._reason = verdict.reason
+        self._held = self._held or bool(verdict.reason & Reason.INTERNAL)
         self._answer = None
         if verdict.send:
             self._answer = self._writer(verdict.stamp_ns, verdict.q)
@@ -146,19 +151,16 @@ class SafetyNode(StageNode):
         """Returns the time until the gate must step by itself [s]."""
         if self._stamped or self.gate.mode is not Mode.ACTIVE:
             return IDLE
-        return max(0.0, min(IDLE, (self._deadline() - time.monotonic_ns()) * 1e-9))
-
-    def _deadline(self) -> int:
-        return self._last_step + self._period_ns * 3 // 2
+        return max(0.0, min(IDLE, (self._pacer.deadline_ns - time.monotonic_ns()) * 1e-9))
 
     def tick(self) -> bool:
-        """Steps without a new command when none came for one period and a half."""
+        """Steps without a new command when none came for two periods and a half."""
         now = time.monotonic_ns()
-        if not self._stamped and self.gate.mode is Mode.ACTIVE and now >= self._deadline():
-            if self._pacer.accept(now):
+        if not self._stamped and self.gate.mode is Mode.ACTIVE and now >= self._pacer.deadline_ns:
+            if self._pacer.accept(now, asked=False):
                 self._step(self._pending)
             else:
-                self._last_step = now
+                self._pacer.defer(now)
         self._tell()
         self._health.report()
         return True
@@ -166,8 +168,15 @@ class SafetyNode(StageNode):
     def _enable(self) -> Reason:
         reason = self.gate.activate(now_ns=self._now())
         if reason is Reason.NONE:
+            self._held = False
             self._pacer.reset()
+            if not self._stamped:
+                self._pending = None  # asked before, perhaps long ago
             self.get_logger().info("active: set-point starts at the measured position")
+        else:
+            self._reason = reason | Reason.INACTIVE
+            why = START_REFUSED.get(reason, describe(reason))
+            self.get_logger().warning(f"not active: {why}", throttle_duration_sec=5.0)
         return reason
 
     def _note_mode(self) -> None:
@@ -185,12 +194,13 @@ class SafetyNode(StageNode):
         reason = self._enable()
         self._note_mode()
         response.success = reason is Reason.NONE
-        response.message = "active" if response.success else START_REFUSED[reason]
+        response.message = START_REFUSED.get(reason, "active")
         return response
 
     def _on_hold(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.gate.deactivate()
         self._note_mode()
+        self._held = True
         self._tell()
         response.success = True
         response.message = "nothing is sent any more; the driver holds its last set-point"

@@ -12,11 +12,13 @@ from types import FrameType
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from ros2_sim2real.errors import Sim2RealError
+from ros2_sim2real.errors import BringupError, Sim2RealError
 
+RCLError = rclpy_implementation.RCLError
 IDLE = 0.1  # [s] longest wait, so that a signal is answered
 
 
@@ -49,8 +51,6 @@ def run(make: Callable[[], StageNode]) -> None:
 
     Exit status: 0, or 2 with one line for what the user can mend, or 1 with a traceback.
     """
-    # rclpy's own handlers invalidate the context before a last message could leave
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signals: list[int] = []
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -63,19 +63,37 @@ def run(make: Callable[[], StageNode]) -> None:
     code = 0
     node: StageNode | None = None
     try:
+        _init()
         node = make()
         _spin(node, signals)
     except Sim2RealError as error:
-        sys.stderr.write(f"{type(error).__name__} {error}\n")
-        code = 2
+        code = _tell(error)
     except ExternalShutdownException:
         pass
     finally:
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
+        try:
+            if node is not None:
+                node.stop()
+        except Sim2RealError as error:
+            code = _tell(error)
+        finally:
+            if node is not None:
+                node.destroy_node()
+            rclpy.try_shutdown()
     sys.exit(code)
+
+
+def _init() -> None:
+    try:
+        # rclpy's own handlers invalidate the context before a last message could leave
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RCLError as error:
+        raise BringupError(f"ROS does not start: {error}. Check what follows --ros-args") from None
+
+
+def _tell(error: Sim2RealError) -> int:
+    sys.stderr.write(f"{type(error).__name__} {error}\n")
+    return 2
 
 
 def _spin(node: StageNode, signals: list[int]) -> None:

@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ros2_sim2real.backends.base import Backend
-from ros2_sim2real.backends.record import Record, write_run
+from ros2_sim2real.backends.record import Record, check_writable, write_run
 from ros2_sim2real.errors import BackendFault, JointMismatch
 from ros2_sim2real.nodes import qos
 from ros2_sim2real.nodes.command_inputs import GATE, CommandInputParameters, CommandInputs
@@ -28,6 +28,7 @@ from ros2_sim2real.signals import Array, Command, Level, Status
 RESET_GAP_NS = 1_000_000_000  # a reset shows as a jump forward: time never runs back
 RETRY = 0.1  # [s] of silence after which a state is sent again
 UNSOUND_COPIES, UNSOUND_RETRY = 3, 0.01  # [s] of a NaN state: nobody may ever answer it
+GIVE_UP = 30.0  # [s] of silence after which a run that waits for commands ends
 CLOCK_HZ = 100.0
 
 
@@ -68,6 +69,8 @@ class SimulationNode(StageNode):
         self._due = time.monotonic()
         self._sent: deque[tuple[int, int]] = deque(maxlen=64)
         self._fault = ""
+        if self.config.record:
+            check_writable(self.config.record)
         self._record = (
             Record(spec.joint_names, self.config.rate_hz) if self.config.record else None
         )
@@ -133,19 +136,18 @@ class SimulationNode(StageNode):
             self._record.command(command, latency)
 
     def _advance(self) -> None:
-        if self._paused or self._fault:
-            return
-        self._pass_period()
-        self._publish()
+        if not (self._paused or self._fault) and self._pass_period():
+            self._publish()
 
-    def _pass_period(self) -> None:
+    def _pass_period(self) -> bool:
         try:
             self.backend.advance()
-        except BackendFault as error:
+        except BackendFault as error:  # its state is not shown to anybody: it means nothing
             self._fault = str(error)
             self.get_logger().error(self._fault)
-            return
+            return False
         self._tick += 1
+        return True
 
     def _publish(self) -> None:
         stamp_ns = self.now_ns
@@ -179,13 +181,25 @@ class SimulationNode(StageNode):
         return max(0.0, min(IDLE, self._due - time.monotonic()))
 
     def tick(self) -> bool:
-        """Publishes the state that is due; returns False after `stop_after`."""
+        """Publishes the state that is due; returns False after `stop_after`.
+
+        Raises:
+            BackendFault: the run can no longer come to its end.
+        """
         now = time.monotonic()
         if now >= self._due:
             self._on_due(now)
         self._health.report()
         limit = self.config.stop_after
-        return not (self._fault and limit) and not (limit and self.now_ns >= limit * 1e9)
+        if limit and self._fault:
+            raise BackendFault(self._fault)
+        waits = self.config.time != "real" and not self._paused
+        if limit and waits and self._health.silence > GIVE_UP:
+            raise BackendFault(
+                f"no command for {GIVE_UP:.0f} s, the arm waits at {self.now_ns * 1e-9:.3f} s. "
+                "Look at what the other nodes say"
+            )
+        return not (limit and self.now_ns >= limit * 1e9)
 
     def _on_due(self, now: float) -> None:
         clock = self.config.time
@@ -219,13 +233,13 @@ class SimulationNode(StageNode):
         return response
 
     def _on_step(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._paused and not self._fault
-        response.message = f"one period, now at {self.now_ns * 1e-9:.3f} s"
-        if not response.success:
+        if not self._paused or self._fault:
             response.message = self._fault or "pause first (set_pause)"
             return response
-        self._pass_period()
-        self._publish()
+        response.success = self._pass_period()
+        if response.success:
+            self._publish()
+        response.message = self._fault or f"one period, now at {self.now_ns * 1e-9:.3f} s"
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

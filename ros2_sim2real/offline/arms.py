@@ -87,7 +87,7 @@ class ArmBatch:
     ) -> None:
         """`rate_hz` divides `physics_hz`; `rng` draws everything that is random here.
 
-        `clearance` [m]: what comes this near counts as touching already.
+        `clearance` [m]: what comes this near counts as near; it feels nothing yet.
         """
         self.spec = spec
         self.count = count
@@ -96,19 +96,11 @@ class ArmBatch:
         self._random = randomisation
         self._rng = rng
         model = build_model(spec, timestep=1.0 / physics_hz)
-        model.geom_margin[:] += clearance
+        model.geom_gap[:] += clearance / 2.0  # MuJoCo adds the gaps of the two geoms
         self._model = model
         # persistent: the stages computed for the tool's position are not computed twice
         self._batch = mujoco.batch.Batch(model, count, threads, persistent=True)
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
-        self._ctrl = self._batch.bind("ctrl")
-        site = model.site(spec.tool_site).id
-        self._site = self._batch.bind("site_xpos")[:, site]
-        self._axis = self._batch.bind("site_xmat").reshape(count, -1, 3, 3)[:, site, :, 2]
-        self._contacts = self._batch.bind("ncon")
-        qpos, dof = joint_addresses(spec, model)
-        self._qpos_at, self._dof_at = np.array(qpos), np.array(dof)
-        self._body = int(model.site_bodyid[site])
+        self._bind()
         self._history = np.zeros((randomisation.delay[1] + 1, count, spec.nq))
         self._now = 0
         self._delay = np.zeros(count, dtype=np.intp)
@@ -117,6 +109,18 @@ class ArmBatch:
         self.setpoint_speed = np.zeros((count, spec.nq))
         self._draws = randomisation != NOMINAL
         self.reset(self._rows, self.setpoint)
+
+    def _bind(self) -> None:
+        """Takes views into the batch's memory, which follow every step."""
+        batch, model, spec = self._batch, self._model, self.spec
+        self._qpos, self._qvel = batch.bind("qpos"), batch.bind("qvel")
+        self._ctrl, self._contacts = batch.bind("ctrl"), batch.bind("ncon")
+        site = model.site(spec.tool_site).id
+        self._site = batch.bind("site_xpos")[:, site]
+        self._axis = batch.bind("site_xmat").reshape(self.count, -1, 3, 3)[:, site, :, 2]
+        self._body = int(model.site_bodyid[site])
+        qpos, dof = joint_addresses(spec, model)
+        self._qpos_at, self._dof_at = np.array(qpos), np.array(dof)
 
     @property
     def q(self) -> Array:
@@ -141,8 +145,8 @@ class ArmBatch:
         return np.array(self._axis)
 
     @property
-    def touching(self) -> NDArray[np.bool_]:
-        """Returns whether an arm touches itself or the floor, (count,)."""
+    def near(self) -> NDArray[np.bool_]:
+        """Returns whether an arm is within `clearance` of itself or of the floor, (count,)."""
         return np.asarray(self._contacts > 0)
 
     def reset(self, ids: Ids, q: Array) -> None:

@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 
 from ros2_sim2real.config import Schema
 from ros2_sim2real.contract import PolicyContract
-from ros2_sim2real.dynamics.kinematics import ToolState
-from ros2_sim2real.errors import ContractError
+from ros2_sim2real.dynamics.kinematics import Kinematics, ToolState
+from ros2_sim2real.errors import ContractError, RobotModelError
 from ros2_sim2real.offline.arms import ArmBatch, Randomisation
 from ros2_sim2real.policy.action import ActionDecoder
 from ros2_sim2real.policy.observation import Moment, observation_parts
-from ros2_sim2real.robot import Positive, RobotSpec
+from ros2_sim2real.robot import Frame, NonNegative, Positive, RobotSpec
 from ros2_sim2real.signals import Array
 
 Observations = NDArray[np.float32]
@@ -50,6 +50,7 @@ class EnvironmentConfig(Schema):
     keep_share: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         0.5, description="share of the goals that start where the last one ended"
     )
+    clearance: NonNegative = Field(0.03, description="what comes this near is near [m]")
     threads: Annotated[int, Field(ge=1)] = Field(2, description="threads that step the physics")
 
     @model_validator(mode="after")
@@ -78,7 +79,7 @@ class Outcome:
     dq: Array  # (count, nq) [rad/s]
     tool: Array  # (count, 3) [m]
     axis: Array  # (count, 3) direction of the tool's z axis
-    touching: NDArray[np.bool_]  # (count,) the arm touches itself or the floor
+    near: NDArray[np.bool_]  # (count,) the arm is about to touch itself or the floor
     goal: Array  # (count, 3) [m]
     action: Array  # (count, nu) as the contract keeps it
     action_before: Array  # (count, nu)
@@ -125,7 +126,8 @@ class Environment:
         """`stagger` spreads the ends of the first episodes, so that the arms do not reset as one.
 
         Raises:
-            ContractError: the contract reads what the arms cannot be seen to do.
+            ContractError: the contract reads what is not simulated here, or from another frame.
+            RobotModelError: the arm's base stands elsewhere in the world of its MJCF.
         """
         contract = task.contract
         _check(contract, spec)
@@ -138,8 +140,10 @@ class Environment:
             physics_hz=config.physics_hz,
             randomisation=randomisation,
             threads=config.threads,
+            clearance=config.clearance,
             rng=rng,
         )
+        _check_base(spec, self.arms)
         self._decoder = ActionDecoder(contract, lower=spec.limits.lower, upper=spec.limits.upper)
         self._parts = observation_parts(contract)
         self._goal = np.zeros((config.count, 3))
@@ -178,7 +182,7 @@ class Environment:
             dq=self.arms.dq,
             tool=self.arms.tool,
             axis=self.arms.tool_axis,
-            touching=self.arms.touching,
+            near=self.arms.near,
             goal=self._goal,
             action=self._decoder.previous,
             action_before=before,
@@ -227,8 +231,20 @@ def _check(contract: PolicyContract, spec: RobotSpec) -> None:
     unseen = sorted({t.source for t in contract.observation} - SEEN)
     if unseen:
         raise ContractError(f"`observation` reads {unseen}, the environment shows {sorted(SEEN)}")
+    if contract.frame != Frame() or contract.tool != Frame():
+        raise ContractError("`frame` and `tool` are offset, the environment knows base and flange")
     if contract.joints != spec.joint_names:
         raise ContractError(
             f"`joints` are {list(contract.joints)}, expected the order of '{spec.name}': "
             f"{list(spec.joint_names)}"
+        )
+
+
+def _check_base(spec: RobotSpec, arms: ArmBatch) -> None:
+    """A batch gives the tool in the world: true goals in the base frame need both to agree."""
+    tool = Kinematics(spec).update(arms.q[0], arms.dq[0]).position
+    if not np.allclose(tool, arms.tool[0], atol=1e-6):
+        raise RobotModelError(
+            f"robot `{spec.name}`: the tool is at {arms.tool[0].round(4)} in the world and at "
+            f"{tool.round(4)} in `{spec.base_frame}`. Put the base at the world's origin to train"
         )

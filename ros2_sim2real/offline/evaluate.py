@@ -1,4 +1,4 @@
-"""Runs a policy to its goals, through the live graph or in one process, and says how near it came."""
+"""Runs a policy to its goals, through the live graph or in one process, and measures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GoalResult:
     goal: tuple[float, ...]  # position [m]
     error_mm: float  # at the end
     min_error_mm: float
-    rotation_error_rad: float  # at the end
+    rotation_error_rad: float  # at the end; NaN: the goal is a position only
     time_to_goal_s: float  # until it came within the tolerance and stayed there; NaN: never
     area_error_mm: float  # mean over the time within the area; NaN: never there
     in_area: bool
@@ -69,7 +69,7 @@ class Evaluation:
             "tight": sum(g.tight for g in self.goals),
             "area_error_mm": [_number(g.area_error_mm) for g in self.goals],
             "min_error_mm": [round(g.min_error_mm, 3) for g in self.goals],
-            "rotation_error_rad": [round(g.rotation_error_rad, 4) for g in self.goals],
+            "rotation_error_rad": [_number(g.rotation_error_rad) for g in self.goals],
             "time_to_goal_s": [_number(g.time_to_goal_s) for g in self.goals],
             "real_time_factor": _number(self.real_time_factor),
         }
@@ -132,10 +132,11 @@ def judge(
             raise ConfigError("goals", [f"the run ended before goal {i}, at {run.t[-1]:.2f} s"])
         distance = np.linalg.norm(position[rows] - goal.position, axis=1)
         inverse = goal.quaternion * np.array([1.0, -1.0, -1.0, -1.0])
-        turn = rotation_vector(quaternion_multiply(tools[rows[-1]].quaternion, inverse))
-        results.append(
-            _result(goal, distance, float(np.linalg.norm(turn)), run, contract, tolerance_mm)
-        )
+        turn = float("nan")
+        if contract.goal is not None and contract.goal.kind == "pose":
+            error = rotation_vector(quaternion_multiply(tools[rows[-1]].quaternion, inverse))
+            turn = float(np.linalg.norm(error))
+        results.append(_result(goal, distance, turn, run, contract, tolerance_mm))
     # from the second state on: the first one waits until everybody has started
     span = float((run.t[-1] - run.t[1]) / (run.wall[-1] - run.wall[1]))
     return Evaluation(tuple(results), tolerance_mm, span, run)

@@ -79,7 +79,7 @@ def observations(run: Run) -> Rows:
     normaliser = run.learner.actor.obs_normalizer
     mean, std = normaliser.mean.numpy(), normaliser.std.numpy()
     rng = np.random.default_rng(0)
-    random = mean + 3.0 * std * rng.standard_normal((RANDOM, len(mean)))
+    random = mean + std * rng.standard_normal((RANDOM, len(mean)))
     recorded = []
     environment = run.environment
     for _ in range(RECORDED):
@@ -143,7 +143,11 @@ def actor_graph(actor: Any) -> bytes:
         nodes.append(node)
         value = f"h{i}"
     nodes[-1].output[0] = "actions"
-    width, count = weights["mean"].shape[1], len(weights[f"b{len(actor.mlp) - 1}"])
+    return _model(nodes, weights, width=normaliser._mean.shape[1])
+
+
+def _model(nodes: list[onnx.NodeProto], weights: dict[str, Rows], *, width: int) -> bytes:
+    count = len(next(reversed(weights.values())))  # the last layer's bias
     graph = helper.make_graph(
         nodes,
         "policy",

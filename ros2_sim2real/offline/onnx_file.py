@@ -197,10 +197,10 @@ def _widths(contract: PolicyContract) -> str:
     return "the terms are " + ", ".join(f"{t.name} {t.width}" for t in contract.observation)
 
 
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+def _rename(graph: onnx.GraphProto, renamed: dict[str, str]) -> None:
     """Renames values everywhere; whatever else bears a new name steps aside."""
     taken = set(names(graph))
-    mapping = {old: new for old, new in names.items() if old != new}
+    mapping = {old: new for old, new in renamed.items() if old != new}
     for new in list(mapping.values()):
         if new in taken and new not in mapping:
             aside = f"{new}_inner"

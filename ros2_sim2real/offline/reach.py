@@ -39,7 +39,7 @@ class ReachReward(Schema):
     rest: NonNegative = Field(0.2, description="penalty on the squared speed near the goal")
     posture: NonNegative = Field(0.03, description="penalty on the squared distance from home")
     tilt: NonNegative = Field(0.3, description="penalty on 1 - cos of the tool's tilt from home")
-    touch: NonNegative = Field(1.0, description="penalty on touching itself or the floor")
+    near_touch: NonNegative = Field(1.0, description="penalty on nearly touching anything")
     floor: NonNegative = Field(1.0, description="penalty on a tool below `floor_height`")
     floor_height: NonNegative = Field(0.02, description="[m]")
 
@@ -55,7 +55,6 @@ class ReachConfig(Schema):
         1.5, description="goals are reached from within home +- this [rad]"
     )
     lowest: float = Field(0.05, description="starts and goals keep the tool above this [m]")
-    clearance: NonNegative = Field(0.02, description="and from touching anything this far [m]")
     max_lead: Positive = Field(0.25, description="the target stays this close to the arm [rad]")
     samples: Annotated[int, Field(ge=1000)] = Field(
         200_000, description="poses tried for the goals"
@@ -119,7 +118,7 @@ class Reach:
             - w.rest * near * _square(outcome.dq)
             - w.posture * _square(outcome.q - self._home)
             - w.tilt * (1.0 - outcome.axis @ self._axis)
-            - w.touch * outcome.touching
+            - w.near_touch * outcome.near
             - w.floor * np.minimum(below, 5.0)
         )
         return out
@@ -129,28 +128,11 @@ def reach_contract(
     spec: RobotSpec, config: ReachConfig, environment: EnvironmentConfig
 ) -> PolicyContract:
     """Returns what a reach policy for `spec` sees and commands."""
-    n, box, limits = spec.nq, _box(spec, config), spec.limits
-    error: Source = "goal_position_error"
+    box, limits = _box(spec, config), spec.limits
     return PolicyContract(
         robot=spec.name,
         joints=spec.joint_names,
-        observation=(
-            ObservationTerm(
-                name="joint_position",
-                source="joint_position",
-                width=n,
-                offset=tuple(map(float, spec.home)),
-            ),
-            ObservationTerm(name="joint_velocity", source="joint_velocity", width=n),
-            ObservationTerm(name="target_error", source="target_error", width=n, scale=10.0),
-            ObservationTerm(name="previous_action", source="previous_action", width=n),
-            ObservationTerm(name="goal", source="goal_position", width=3),
-            ObservationTerm(name="error", source=error, width=3, scale=5.0),
-            # the last centimetres, magnified
-            ObservationTerm(
-                name="near_error", source=error, width=3, clip=(-0.04, 0.04), scale=40.0
-            ),
-        ),
+        observation=_terms(spec),
         goal=GoalInput(
             kind="position",
             x=(box.lower[0], box.upper[0]),
@@ -178,8 +160,24 @@ def reach_contract(
     )
 
 
+def _terms(spec: RobotSpec) -> tuple[ObservationTerm, ...]:
+    """Returns what a policy sees, each about one in size; the network's normaliser refines it."""
+    n, home = spec.nq, tuple(map(float, spec.home))
+    error: Source = "goal_position_error"
+    return (
+        ObservationTerm(name="joint_position", source="joint_position", width=n, offset=home),
+        ObservationTerm(name="joint_velocity", source="joint_velocity", width=n),
+        ObservationTerm(name="target_error", source="target_error", width=n, scale=10.0),
+        ObservationTerm(name="previous_action", source="previous_action", width=n),
+        ObservationTerm(name="goal", source="goal_position", width=3),
+        ObservationTerm(name="error", source=error, width=3, scale=5.0),
+        # the last centimetres, magnified
+        ObservationTerm(name="near_error", source=error, width=3, clip=(-0.04, 0.04), scale=40.0),
+    )
+
+
 class _Sampler:
-    """Finds poses around home that touch nothing and hold the tool above the floor."""
+    """Finds poses around home that are near nothing and hold the tool above the floor."""
 
     def __init__(
         self,
@@ -195,7 +193,7 @@ class _Sampler:
             rate_hz=environment.rate_hz,
             physics_hz=environment.physics_hz,
             threads=environment.threads,
-            clearance=config.clearance,
+            clearance=environment.clearance,
             rng=rng,
         )
         self.home_axis = self._arms.tool_axis[0]  # a batch starts at home
@@ -211,7 +209,7 @@ class _Sampler:
         for _ in range(-(-tries // arms.count)):
             arms.reset(everyone, self._rng.uniform(lower, upper, (arms.count, spec.nq)))
             tool = arms.tool
-            good = (tool[:, 2] > self._lowest) & ~arms.touching
+            good = (tool[:, 2] > self._lowest) & ~arms.near
             kept.append((arms.q[good], tool[good]))
         return np.concatenate([q for q, _ in kept]), np.concatenate([t for _, t in kept])
 

@@ -178,26 +178,23 @@ def _loop(
     clock: Callable[[], float],
 ) -> None:
     config, kept = run.config, run.iteration
-    before, start = run.seconds, clock()
-    first = run.iteration
+    before, start, first = run.seconds, clock(), run.iteration
     while run.iteration < config.iterations:
         try:
             figures = run.learner.iterate()
         except (TrainingError, BackendFault) as error:
             raise TrainingError(
                 f"training stopped in update {run.iteration + 1} of {config.iterations}: {error}. "
-                f"The checkpoint of update {kept} is kept in {folder / CHECKPOINT}; lower "
-                "`ppo.learning_rate` and train into a new folder"
+                f"{_kept(kept, folder)}; lower `ppo.learning_rate` and train into a new folder"
             ) from None
         run.iteration += 1
-        run.seconds = before + clock() - start
         last = run.iteration == config.iterations
         if run.iteration % config.evaluate_every == 0 or last:
             short = evaluate(run, NOMINAL, goals=config.environment.count)
-            run.seconds = before + clock() - start
             figures |= {"goals/success": short.success, "goals/error_mm": short.error_mm_mean}
             if short.success >= BAR and run.seconds_to_95 is None:
-                run.seconds_to_95 = run.seconds
+                run.seconds_to_95 = before + clock() - start
+        run.seconds = before + clock() - start
         if run.iteration % config.checkpoint_every == 0 or last:
             _save(run, folder)
             kept = run.iteration
@@ -213,6 +210,12 @@ def _loop(
                 figures=figures,
             )
         )
+
+
+def _kept(iteration: int, folder: Path) -> str:
+    if not iteration:
+        return "No checkpoint was written yet"
+    return f"The checkpoint of update {iteration} is kept in {folder / CHECKPOINT}"
 
 
 def _save(run: Run, folder: Path) -> None:

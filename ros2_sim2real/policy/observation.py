@@ -51,6 +51,7 @@ class ObservationBuilder:
         self.out = np.zeros((1, contract.observation_width), dtype=np.float32)
         self._kinematics = kinematics
         self._terms = observation_parts(contract)
+        self._names = [term.name for term in contract.observation]
         self.needs_tool = any(t.source in TOOL_SOURCES for t in contract.observation)
         remembers = contract.history is not None or any(t.history for t in contract.observation)
         self._history = HistoryBuffer(contract) if remembers else None
@@ -114,6 +115,11 @@ class ObservationBuilder:
             with np.errstate(over="ignore"):
                 row[:] = self._normalise(row)
         return all_finite(row)
+
+    def unsound(self) -> list[str]:
+        """Returns the names of the terms in `out` that are not finite."""
+        parts = zip(self._names, self._terms, strict=True)
+        return [name for name, (_, part, _) in parts if not np.isfinite(self.out[0, part]).all()]
 
 
 def observation_parts(

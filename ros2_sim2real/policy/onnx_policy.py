@@ -102,8 +102,8 @@ class OnnxPolicy:
 
         Inference happens only when a decision is due, and never on numbers that are not finite.
         """
-        if not (all_finite(state.q) and all_finite(state.dq)):
-            return self._refuse(Level.ERROR, "the measured state is not finite")
+        if not all_finite(state.q):
+            return self._refuse(Level.ERROR, "the measured position is not finite")
         if self.contract.goal is not None and goal is None:
             return self._refuse(Level.WARN, "waiting for a goal")
         q = self._to_policy(state.q)
@@ -127,7 +127,8 @@ class OnnxPolicy:
             goal=goal,
         )
         if not finite:
-            return self._refuse(Level.ERROR, "the observation is not finite")
+            terms = self._observation.unsound()
+            return self._refuse(Level.ERROR, f"the observation is not finite: {terms}")
         plan = None if self._plan is None else self._plan.step(self._network)
         raw = self._network() if plan is None else plan[0]
         if not all_finite(raw if plan is None else plan.ravel()):

@@ -56,7 +56,7 @@ class Gate:
     def observe(self, state: RobotState, *, now_ns: int) -> bool:
         """Takes a measured state in; returns whether it was sound enough to count as one."""
         q = state.q.tolist()
-        if len(q) != self._n or not all(map(math.isfinite, q)):
+        if not len(q) == len(state.dq) == self._n or not all(map(math.isfinite, q)):
             return False
         self._state, self._state_ns = state, now_ns
         return True
@@ -65,7 +65,9 @@ class Gate:
         """Starts at rest at the measured position; returns why not, `Reason.NONE` when it did."""
         if self.mode is Mode.SHADOW:
             return Reason.INACTIVE
-        if self._state is None or self._stale(now_ns):
+        if self.mode is Mode.ACTIVE:  # its set-point must not jump to where the arm lags behind
+            return Reason.NONE
+        if self._state is None or not _fresh(self._state_ns, now_ns, MAX_STATE_AGE):
             return Reason.STALE_STATE
         q, dq = self._state.q.tolist(), self._state.dq.tolist()
         inside = all(
@@ -98,9 +100,9 @@ class Gate:
         reason = Reason.NONE
         if command is not None:
             reason |= self._take(command, now_ns)
-        if self._state is None or self._stale(now_ns):
+        if self._state is None or not _fresh(self._state_ns, now_ns, MAX_STATE_AGE):
             reason |= Reason.STALE_STATE
-        if self._wanted is None or now_ns - self._wanted_ns > MAX_COMMAND_AGE * 1e9:
+        if self._wanted is None or not _fresh(self._wanted_ns, now_ns, MAX_COMMAND_AGE):
             reason |= Reason.STALE_COMMAND
         if self.mode is not Mode.ACTIVE:
             return self._rehearse(reason | Reason.INACTIVE)
@@ -121,9 +123,18 @@ class Gate:
             for low, x, high in zip(self._lower, q, self._upper, strict=True)
         ):
             reason = Reason.GROSS_RANGE
+        elif not self._answers_now(command):
+            reason = Reason.SKEW
         if not reason & REFUSED:
             self._wanted, self._wanted_ns, self._stamp_ns = q, now_ns, command.stamp_ns
         return reason
+
+    def _answers_now(self, command: Command) -> bool:
+        # Both stamps are of the clock that stamps the states, whichever that is; a driver that
+        # does not stamp them leaves nothing to compare with.
+        if self._state is None or not self._state.stamp_ns:
+            return True
+        return _fresh(command.stamp_ns, self._state.stamp_ns, MAX_COMMAND_AGE)
 
     def _move(self, wanted: Sequence[float], reason: Reason) -> Verdict:
         before_q, before_v = self._q, self._v
@@ -191,12 +202,13 @@ class Gate:
     def _anchor(self, q: Sequence[float]) -> None:
         self._q, self._v = list(q), [0.0] * self._n
 
-    def _stale(self, now_ns: int) -> bool:
-        age = now_ns - self._state_ns
-        return not _EARLY <= age <= MAX_STATE_AGE * 1e9
-
     def _verdict(
         self, q: Sequence[float], v: Sequence[float], reason: Reason, *, send: bool
     ) -> Verdict:
         self.counts[reason] += 1
         return Verdict(self._stamp_ns, frozen(q), frozen(v), reason, send)
+
+
+def _fresh(then_ns: int, now_ns: int, limit: float) -> bool:
+    """Returns whether `then` is at most `limit` [s] old, and not from the future."""
+    return _EARLY <= now_ns - then_ns <= limit * 1e9

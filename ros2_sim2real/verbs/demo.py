@@ -91,37 +91,34 @@ def _draw(result: Evaluation, given: DemoArguments) -> list[Path]:
     if contract is None:
         return []
     goals = [np.array(g.goal) for g in result.goals]
-    plot, video = given.out / "plot.png", given.out / "arm.mp4"
-    written: list[Path] = []
+    plot, stills, video = (given.out / name for name in ("plot.png", "goals.png", "arm.mp4"))
+    period, written = given.seconds, []
     try:
         pictures.write_plot(
-            result.run,
-            spec,
-            contract,
-            goals,
-            plot,
-            goal_period=given.seconds,
+            *(result.run, spec, contract, goals, plot),
+            goal_period=period,
             tolerance_mm=result.tolerance_mm,
         )
         written.append(plot)
     except pictures.PictureError as error:
         console.print(f"no plot: {error}")
-    if given.video:
-        try:
-            with Progress(console=console, transient=True) as progress:
-                task = progress.add_task("rendering the video", total=1.0)
-                pictures.write_video(
-                    result.run,
-                    spec,
-                    contract,
-                    goals,
-                    video,
-                    goal_period=given.seconds,
-                    progress=lambda share: progress.update(task, completed=share),
-                )
-            written.append(video)
-        except pictures.PictureError as error:
-            console.print(f"no video: {error}")
+    if not given.video:
+        return written
+    try:
+        painter = pictures.ArmPainter(spec, contract, (480, 360))
+        pictures.write_stills(result.run, painter, goals, stills, goal_period=period)
+        written.append(stills)
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("rendering the video", total=1.0)
+            pictures.write_video(
+                *(result.run, painter, goals, video),
+                goal_period=period,
+                progress=lambda share: progress.update(task, completed=share),
+            )
+        written.append(video)
+        painter.close()
+    except pictures.PictureError as error:
+        console.print(f"no pictures of the arm: {error}")
     return written
 
 

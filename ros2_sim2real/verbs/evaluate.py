@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,20 +78,16 @@ def goal_table(result: Evaluation) -> Table:
     table = Table(
         title=f"{result.reached} of {len(result.goals)} goals within {result.tolerance_mm:g} mm"
     )
-    for heading in (
-        "goal [m]",
-        "end error [mm]",
-        "time to goal [s]",
-        "nearest [mm]",
-        "turn error [rad]",
-    ):
+    headings = ["goal [m]", "end error [mm]", "time to goal [s]", "nearest [mm]"]
+    turns = not all(math.isnan(g.rotation_error_rad) for g in result.goals)
+    for heading in [*headings, *(["turn error [rad]"] if turns else [])]:
         table.add_column(heading, justify="right")
     for goal in result.goals:
-        table.add_row(
+        row = [
             " ".join(f"{x:.3f}" for x in goal.goal),
             f"{goal.error_mm:.1f}",
-            "-" if goal.time_to_goal_s != goal.time_to_goal_s else f"{goal.time_to_goal_s:.2f}",
+            "-" if math.isnan(goal.time_to_goal_s) else f"{goal.time_to_goal_s:.2f}",
             f"{goal.min_error_mm:.1f}",
-            f"{goal.rotation_error_rad:.3f}",
-        )
+        ]
+        table.add_row(*row, *([f"{goal.rotation_error_rad:.3f}"] if turns else []))
     return table

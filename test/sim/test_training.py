@@ -58,15 +58,15 @@ def updates(count: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_minute_of_training_brings_the_tool_to_the_goals(tmp_path):
-    small = config(total_steps=updates(70))
+def test_a_few_seconds_of_training_bring_the_tool_to_the_goals(tmp_path):
+    small = config(total_steps=updates(50))
     untrained = evaluate(open_run(small, tmp_path / "nowhere"), NOMINAL)
     seen: list[int] = []
     result = train(small, tmp_path, lambda p: seen.append(p.steps))
     assert untrained.success < 0.1
-    assert result.nominal.success > 0.6
+    assert result.nominal.success > 0.3
     assert result.nominal.error_mm_mean < 0.2 * untrained.error_mm_mean
-    assert seen == [updates(k) for k in range(1, 71)]
+    assert seen == [updates(k) for k in range(1, 51)]
     assert list(tmp_path.glob("events.out.tfevents.*"))
 
 

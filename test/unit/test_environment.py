@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from ros2_sim2real.config import validate
 from ros2_sim2real.contract import PolicyContract
-from ros2_sim2real.errors import BackendFault, ConfigError, ContractError, TrainingError
+from ros2_sim2real.errors import (
+    BackendFault,
+    ConfigError,
+    ContractError,
+    RobotModelError,
+    TrainingError,
+)
 from ros2_sim2real.offline.arms import NOMINAL, ArmBatch, Randomisation
 from ros2_sim2real.offline.environment import Environment, EnvironmentConfig, Outcome, Step
 from ros2_sim2real.offline.reach import Reach, ReachConfig
@@ -127,6 +133,24 @@ def test_friction_makes_the_servo_lag_while_it_moves(kind):
     assert lag(0.1) > lag(0.05) + 1e-3 > lag(0.0) + 2e-3
 
 
+def test_an_arm_within_the_clearance_is_near_and_feels_nothing():
+    low = np.array([[-0.45, -0.2]])  # the tip stands about 25 mm above the floor
+
+    def held(clearance: float) -> ArmBatch:
+        rng = np.random.default_rng(0)
+        batch = ArmBatch(
+            SPEC, count=1, rate_hz=50.0, physics_hz=250.0, clearance=clearance, rng=rng
+        )
+        batch.reset(np.arange(1), low)
+        for _ in range(50):
+            batch.step(low)
+        return batch
+
+    wide, none = held(0.1), held(0.0)
+    assert (bool(wide.near[0]), bool(none.near[0])) == (True, False)
+    np.testing.assert_array_equal(wide.q, none.q)
+
+
 def test_arms_differ_and_only_those_that_are_reset_are_drawn_again():
     batch = arms(Randomisation(), count=8)
     first = batch._batch.expand("actuator_gainprm").copy()
@@ -173,13 +197,14 @@ def test_goals_are_even_over_the_workspace_where_poses_are_not():
     assert count.max() < 1.5 * count.min()
 
 
-def test_starts_are_home_with_noise_or_poses_that_touch_nothing():
+def test_starts_are_home_with_noise_or_poses_that_are_near_nothing():
     start = TASK.starts(4000, np.random.default_rng(0))
     near = (np.abs(start - SPEC.home) < 0.5).all(axis=1)
     assert 0.4 < near.mean() < 0.65
-    batch = arms(count=4000)
+    rng = np.random.default_rng(0)
+    batch = ArmBatch(SPEC, count=4000, rate_hz=50.0, physics_hz=250.0, clearance=0.03, rng=rng)
     batch.reset(np.arange(4000), start)
-    assert not batch.touching[~near].any()
+    assert not batch.near[~near].any()
 
 
 def test_an_unreachable_workspace_is_refused_by_name():
@@ -227,7 +252,7 @@ OUTCOME = Outcome(
     dq=np.zeros((1, 2)),
     tool=np.array([[0.2, 0.0, 0.3]]),
     axis=TASK._axis[None],
-    touching=np.array([False]),
+    near=np.array([False]),
     goal=np.array([[0.2, 0.0, 0.3]]),
     action=np.zeros((1, 2)),
     action_before=np.zeros((1, 2)),
@@ -242,7 +267,7 @@ OUTCOME = Outcome(
         {"action": np.full((1, 2), 0.5)},
         {"action_before": np.full((1, 2), 0.5)},
         {"q": SPEC.home[None] + 0.5},
-        {"touching": np.array([True])},
+        {"near": np.array([True])},
         {"axis": -TASK._axis[None]},
         {"tool": np.array([[0.2, 0.0, 0.0]]), "goal": np.array([[0.2, 0.0, 0.0]])},
     ],
@@ -273,6 +298,16 @@ def test_a_contract_that_sees_what_the_arms_do_not_show_is_refused():
 
     with pytest.raises(ContractError, match="tool_quaternion"):
         Environment(SPEC, Task(), CONFIG, NOMINAL, rng=np.random.default_rng(0))
+
+
+def test_an_arm_that_is_mounted_elsewhere_is_refused(tmp_path):
+    model = SPEC.mjcf_path().read_text()
+    moved = tmp_path / "moved.xml"
+    moved.write_text(model.replace('<body name="base_link"', '<body name="base_link" pos="1 0 0"'))
+    assert "pos=" in moved.read_text()
+    elsewhere = SPEC.model_copy(update={"mjcf": str(moved)})
+    with pytest.raises(RobotModelError, match="world's origin"):
+        Environment(elsewhere, TASK, CONFIG, NOMINAL, rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""One context for all tests of the nodes, and a bench for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from ros_bench import Bench
+
+
+@pytest.fixture(scope="session")
+def ros() -> Iterator[None]:
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def bench(ros: None) -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
