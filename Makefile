@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JAZZY := .venv-jazzy
 # Relative on purpose: pip splits this variable at spaces, and the path of a checkout may have some.
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -19,7 +20,7 @@ SOURCES := setup.py setup.cfg pyproject.toml package.xml constraints.txt \
     $(wildcard scripts/* launch/*.launch.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench clean
+.PHONY: help setup demo test test-jazzy test-fast lint format bench clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +33,10 @@ demo: $(VENV)/.demo  ## set up what a robot needs, then run the main job in simu
 test: lint  ## lint, types, import contracts, and every test
 	$(BIN)/pytest -n 2 --dist loadfile -m "not ros and not launch" $(ARGS)
 	$(BIN)/pytest -m "ros or launch" $(ARGS)
+
+test-jazzy: $(JAZZY)/.all  ## every test again, on the wheels of ROS 2 Jazzy (rclpy 7)
+	$(JAZZY)/bin/pytest -n 2 --dist loadfile -m "not ros and not launch" $(ARGS)
+	$(JAZZY)/bin/pytest -m "ros or launch" $(ARGS)
 
 test-fast: $(VENV)/.all  ## the tests that need neither ROS nor patience
 	$(BIN)/pytest -n 2 --dist loadfile -m "not ros and not launch and not slow" $(ARGS)
@@ -51,7 +56,7 @@ bench: $(VENV)/.all  ## latency through the graph beside a bare relay
 	$(BIN)/sim2real bench latency $(ARGS)
 
 clean:  ## remove what make and the tools made; runs/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	rm -rf $(VENV) $(JAZZY) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 	    .hypothesis .coverage
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
@@ -68,3 +73,13 @@ $(VENV)/.demo: $(SOURCES) | $(BIN)/python
 $(VENV)/.all: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[train,view,dev]'
 	@touch $(VENV)/.demo $@
+
+# The versions of constraints.txt, but for ROS.
+$(JAZZY)/.all: export PIP_CONSTRAINT = $(JAZZY)/constraints.txt
+$(JAZZY)/.all: $(SOURCES) constraints-jazzy.txt
+	@test -z "$(ROS_DISTRO)" || { echo "ROS 2 $(ROS_DISTRO) is sourced, so that 'make test' tests it:" \
+	    "run this in a shell without"; exit 2; }
+	test -x $(JAZZY)/bin/python || $(PYTHON) -m venv $(JAZZY)
+	grep -v '^ros-' constraints.txt | cat - constraints-jazzy.txt > $(PIP_CONSTRAINT)
+	$(JAZZY)/bin/python -m pip install --quiet --editable '.[train,view,dev]'
+	@touch $@

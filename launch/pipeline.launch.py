@@ -1,6 +1,6 @@
 """The nodes of a bring-up, as `ros2_sim2real.bringup` lists them; included by the other files."""
 
-from launch.actions import GroupAction, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import GroupAction, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushROSNamespace
 
@@ -16,6 +16,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     }
     plan = bringup.plan(bringup.arguments_from_text(situation, given))
     return [
+        *(LogInfo(msg=f"check: {warning}") for warning in plan.warnings),
         *(
             SetEnvironmentVariable(name, value)
             for name, value in plan.missing_environment().items()

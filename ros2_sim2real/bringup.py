@@ -12,6 +12,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import Field
 
 from ros2_sim2real import headless, paths
+from ros2_sim2real.check.static import examine
 from ros2_sim2real.config import Schema, validate
 from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.errors import BringupError
@@ -71,6 +72,10 @@ class Arguments(Schema):
         "config/worlds; empty: not at all",
     )
     seed: int = Field(0, ge=0, description="start of everything random in the simulation")
+    check: Literal["refuse", "report"] = Field(
+        "refuse",
+        description="what a failed pre-flight check does; report: warn only, never for an arm",
+    )
     record: str = Field("", description="npz file for every state and command of the simulation")
     stop_after: float = Field(0.0, ge=0.0, description="end after this much simulated time [s]")
 
@@ -97,6 +102,7 @@ class Plan:
     nodes: tuple[NodePlan, ...]
     namespace: str
     environment: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()  # of the pre-flight check
 
     def missing_environment(self) -> dict[str, str]:
         """Returns the variables that the user has not set already: what the user set is kept."""
@@ -153,7 +159,8 @@ def plan(args: Arguments) -> Plan:
     """Returns the processes that `args` describe; every file they name is read and checked here.
 
     Raises:
-        Sim2RealError: a missing or unfit robot or policy, or arguments that exclude each other.
+        Sim2RealError: a missing or unfit robot or policy, arguments that exclude each other, or
+            a pre-flight check that fails: all that failed is in one message.
     """
     _refuse_contradictions(args)
     spec = load_robot(args.robot)
@@ -178,6 +185,7 @@ def plan(args: Arguments) -> Plan:
             f"`rate_hz` got {rate:g}: the gate takes states older than {MAX_STATE_AGE * 1e3:g} ms "
             f"for a silent arm. Use at least {1.0 / MAX_STATE_AGE:g}"
         )
+    warnings = _preflight(args, policy, goals, rate)
     simulated = args.backend != "external"
     stage: dict[str, Value] = {
         "robot": args.robot,
@@ -207,15 +215,30 @@ def plan(args: Arguments) -> Plan:
     environment = {TRANSPORT_VARIABLE: "SHM"} if args.transport == "shm" else {}
     if args.camera:
         environment |= headless.environment()
-    return Plan(tuple(nodes), args.namespace, environment)
+    return Plan(tuple(nodes), args.namespace, environment, warnings)
 
 
-def _refuse_contradictions(args: Arguments) -> None:
-    if args.backend == "external" and args.mode == "active":
+def _preflight(args: Arguments, policy: str, goals: str, rate: float) -> tuple[str, ...]:
+    """Returns what the check warns of. Raises BringupError with everything that fails."""
+    leaves_shadow = args.backend == "external" and args.mode == "active"  # wants a pass first
+    report = examine(policy, args.robot, goals=goals, rate_hz=rate, strict=leaves_shadow)
+    failures = tuple(item.line for item in report.of("fail"))
+    if failures and args.check == "refuse":
+        raise BringupError(f"the pre-flight check fails: {'; '.join(failures)}")
+    if leaves_shadow:
         raise BringupError(
             "`mode` got 'active' with `backend` 'external': no driver of a physical arm is part "
             "of this release. "
             "Use mode:=shadow, or backend:=mujoco"
+        )
+    return (*failures, *(item.line for item in report.of("warn")))
+
+
+def _refuse_contradictions(args: Arguments) -> None:
+    if args.backend == "external" and args.check != "refuse":
+        raise BringupError(
+            f"`check` got '{args.check}' with `backend` 'external': in front of an arm, a failed "
+            "check refuses. Leave it out"
         )
     if args.backend == "external" and args.time != "real":
         raise BringupError(

@@ -18,12 +18,14 @@ VERBS: dict[str, tuple[str, str]] = {
         "the main job in a minute: a reach policy drives a simulated UR5e to five goals",
     ),
     "up": ("up", "bring up the graph without `ros2 launch`: sim2real up sim robot:=ur5e"),
+    "check": ("check", "the pre-flight: contract, robot file, model and running graph fit"),
     "evaluate": ("evaluate", "run a policy to its goals and print how near it came"),
     "import isaaclab": (
         "import_isaaclab",
         "turn an Isaac Lab policy and its env.yaml into ONNX + contract",
     ),
     "parity": ("parity", "compare a policy with the golden vectors in its file, and live"),
+    "golden": ("golden", "record golden vectors into a policy file that has none"),
     "import torchscript": (
         "import_policy",
         "turn TorchScript, hidden LSTM memory included, into ONNX + contract",
@@ -45,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "train a policy in the simulator and export it with its contract"),
     "robot init": ("robot_init", "draft a robot file from an MJCF, and say what is missing"),
     "show": ("show", "print the contract inside a policy file"),
+    "bench arms": ("bench_arms", "what a second arm costs the first"),
     "bench latency": (
         "bench_latency",
         "latency of the graph beside bare rclpy relays, in one run",

@@ -70,7 +70,7 @@ def bench_graph(
             progress(f"{rate:g} Hz, round {i + 1} of {rounds}")
             ours.append(_measure(plan(args)))
             relay.append(_measure(_relays(plan(args))))
-        mine, floor = _pool(ours), _pool(relay)
+        mine, floor = pool(ours), pool(relay)
         a, b = mine.percentiles(), floor.percentiles()
         results[f"{rate:g}"] = {
             "ours": a,
@@ -103,10 +103,11 @@ def _measure(graph: Plan) -> Sample:
         run_quietly(
             Plan(tuple(nodes), graph.namespace, graph.environment), domain=private_domain()
         )
-        return _sample(read_run(path))
+        return sample(read_run(path))
 
 
-def _sample(run: Run) -> Sample:
+def sample(run: Run) -> Sample:
+    """Returns the latencies of a record, its first second left out. Raises BringupError."""
     if not len(run.command_stamp_ns):
         raise BringupError(
             "no command ever came back; run `sim2real up sim` and read what it says"
@@ -118,7 +119,8 @@ def _sample(run: Run) -> Sample:
     return Sample(run.latency[commands], float(commands.sum() / (wall[-1] - wall[0])))
 
 
-def _pool(samples: Sequence[Sample]) -> Sample:
+def pool(samples: Sequence[Sample]) -> Sample:
+    """Returns all samples as one."""
     return Sample(
         np.concatenate([s.latency for s in samples]),
         float(np.mean([s.commands_per_s for s in samples])),

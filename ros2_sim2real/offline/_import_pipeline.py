@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ros2_sim2real.contract import PolicyContract
-from ros2_sim2real.errors import ConversionError
+from ros2_sim2real.errors import ContractError, ConversionError
 from ros2_sim2real.offline._import_env import Findings, join
 from ros2_sim2real.offline._import_parity import agree, open_onnx, random_rows
+from ros2_sim2real.offline.golden import rehearse
 from ros2_sim2real.offline.onnx_file import has_normaliser, with_contract, write_policy
 from ros2_sim2real.offline.sandbox import ChildLimits
 from ros2_sim2real.offline.tagged_yaml import one_line
@@ -25,7 +26,9 @@ from ros2_sim2real.offline.torchscript import (
     require_trust,
 )
 from ros2_sim2real.policy.artefact import parse_graph
+from ros2_sim2real.policy.golden_file import Golden
 from ros2_sim2real.policy.model_file import read_bytes
+from ros2_sim2real.robot import RobotSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def import_network(
     findings: Findings,
     output: Path,
     *,
+    spec: RobotSpec,
     trust: bool,
     limits: ChildLimits | None,
 ) -> ImportReport:
@@ -92,7 +96,7 @@ def import_network(
     rows = random_rows(contract.observation_width)
     original = network.convert(contract, rows, trust=trust, limits=limits)
     return finish(
-        original, network.content, contract, rows, findings, output, network.where, limits
+        original, network.content, contract, rows, findings, output, network.where, limits, spec
     )
 
 
@@ -105,6 +109,7 @@ def finish(
     output: Path,
     where: str,
     limits: ChildLimits | None,
+    spec: RobotSpec,
 ) -> ImportReport:
     """Compares original and result on `rows`, then writes `output`; else it stays as it was.
 
@@ -117,6 +122,7 @@ def finish(
         output: the policy file to write.
         where: the trainer's file, for messages.
         limits: of the process that runs the result.
+        spec: robot of the policy, for the golden vectors.
 
     Raises:
         ConversionError: they differ, or the graph does not fit the contract.
@@ -124,7 +130,8 @@ def finish(
     contract = _with_origin(contract, content, original, findings, where)
     final = with_contract(original.model, contract, where=where)
     difference = agree(original, final, contract, rows, where, limits)
-    written = write_policy(final, contract, output)
+    golden = _rehearsed(final, contract, spec, findings, where)
+    written = write_policy(final, contract, output, golden=golden)
     return ImportReport(
         output=output,
         contract=contract,
@@ -178,6 +185,17 @@ def _with_origin(
             "recurrent": original.states,
         }
     )
+
+
+def _rehearsed(
+    final: bytes, contract: PolicyContract, spec: RobotSpec, findings: Findings, where: str
+) -> Golden | None:
+    """Returns golden vectors of the graph, which was just compared with the original."""
+    try:
+        return rehearse(final, contract, spec, where=where)
+    except ContractError as error:
+        findings.missing.append(f"no golden vectors: {error}")
+        return None
 
 
 def _lines(found: Iterable[str]) -> tuple[str, ...]:

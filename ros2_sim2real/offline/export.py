@@ -14,9 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ros2_sim2real.contract import PolicyContract, Provenance
 from ros2_sim2real.errors import TrainingError
+from ros2_sim2real.offline.golden import rehearse
 from ros2_sim2real.offline.onnx_file import with_contract, write_policy
 from ros2_sim2real.offline.train import Run
 from ros2_sim2real.policy.artefact import Artefact
+from ros2_sim2real.policy.golden_file import with_golden
 from ros2_sim2real.policy.model_file import ModelFile, seal
 from ros2_sim2real.policy.onnx_policy import Network
 
@@ -55,6 +57,7 @@ def export_policy(
     Raises:
         TrainingError: ONNX and torch differ by more than 1e-5 on 1,000 random observations or on
             100 that the policy meets; nothing is written.
+        ContractError: they differ in a rehearsal, from which the golden vectors come.
     """
     config = run.config.model_dump_json()
     contract = run.task.contract.model_copy(
@@ -69,9 +72,12 @@ def export_policy(
     )
     graph = actor_graph(run.learner.actor)
     difference = check_parity(graph, contract, run.learner.act, observations(run))
-    digest = hashlib.sha256(_sealed(graph, contract)).hexdigest()
+    golden = rehearse(
+        graph, contract, run.spec, act=lambda row, _: run.learner.act(row)[0], where="export"
+    )
+    digest = hashlib.sha256(with_golden(_sealed(graph, contract), golden)).hexdigest()
     path = folder / f"reach-{run.spec.name}-{date}-{digest[:4]}.onnx"
-    return Exported(write_policy(graph, contract, path), difference)
+    return Exported(write_policy(graph, contract, path, golden=golden), difference)
 
 
 def observations(run: Run) -> Rows:

@@ -211,4 +211,4 @@ def _finish(
     given = answers(content, stored.kind, network, rows, where=where, limits=limits)
     original = Converted(network.to_onnx(), given)
     findings = sources.facts.findings
-    return finish(original, content, contract, rows, findings, output, where, limits)
+    return finish(original, content, contract, rows, findings, output, where, limits, sources.spec)

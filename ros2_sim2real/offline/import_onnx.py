@@ -74,7 +74,9 @@ def import_onnx(
         trainer = "unknown"
     contract = draft(facts, spec, trainer=trainer, where=str(policy), source=policy.name)
     contract.check_robot(spec)
-    return import_network(network, contract, findings, output, trust=False, limits=limits)
+    return import_network(
+        network, contract, findings, output, spec=spec, trust=False, limits=limits
+    )
 
 
 def read_metadata(content: bytes, *, where: str) -> dict[str, str]:

@@ -64,7 +64,9 @@ def import_rl_sar(
     read_config(_joined(config, base), facts)
     contract = draft(facts, spec, trainer="rl_sar", where=str(config), source=policy.name)
     contract.check_robot(spec)
-    return import_network(network, contract, findings, output, trust=trust, limits=limits)
+    return import_network(
+        network, contract, findings, output, spec=spec, trust=trust, limits=limits
+    )
 
 
 def _joined(config: Path, base: Path | None) -> dict[str, Any]:

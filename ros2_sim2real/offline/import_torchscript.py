@@ -44,4 +44,6 @@ def import_torchscript(
     facts = Facts(stated or ImportOverrides(), findings)
     contract = draft(facts, spec, trainer="torchscript", where=str(policy), source=policy.name)
     contract.check_robot(spec)
-    return import_network(network, contract, findings, output, trust=trust, limits=limits)
+    return import_network(
+        network, contract, findings, output, spec=spec, trust=trust, limits=limits
+    )

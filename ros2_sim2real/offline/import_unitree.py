@@ -65,7 +65,9 @@ def import_unitree(
     read_deploy(read_tagged(deploy), facts)
     contract = draft(facts, spec, trainer="unitree_rl_lab", where=str(deploy), source=policy.name)
     contract.check_robot(spec)
-    return import_network(network, contract, findings, output, trust=trust, limits=limits)
+    return import_network(
+        network, contract, findings, output, spec=spec, trust=trust, limits=limits
+    )
 
 
 def read_deploy(data: dict[str, Any], facts: Facts) -> None:

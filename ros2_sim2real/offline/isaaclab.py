@@ -68,7 +68,9 @@ def import_isaaclab(
         policy=policy,
     )
     contract.check_robot(spec)
-    return import_network(network, contract, findings, output, trust=trust, limits=limits)
+    return import_network(
+        network, contract, findings, output, spec=spec, trust=trust, limits=limits
+    )
 
 
 def draft_contract(

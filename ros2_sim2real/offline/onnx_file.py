@@ -14,6 +14,7 @@ from ros2_sim2real.contract import METADATA_KEY, PolicyContract, RecurrentState
 from ros2_sim2real.errors import ConversionError
 from ros2_sim2real.offline._onnx_walk import graphs, names, nodes
 from ros2_sim2real.policy.artefact import Artefact, load_artefact, parse_graph
+from ros2_sim2real.policy.golden_file import Golden, with_golden
 from ros2_sim2real.policy.model_file import seal
 
 # Control flow that can run for ever, and domains whose operators are native code of someone else.
@@ -21,18 +22,23 @@ _REFUSED_OPERATORS = {"Loop", "Scan", "SequenceMap"}
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 
 
-def write_policy(content: bytes, contract: PolicyContract, path: Path) -> Artefact:
+def write_policy(
+    content: bytes, contract: PolicyContract, path: Path, *, golden: Golden | None = None
+) -> Artefact:
     """Writes the policy file and returns it as read back; until then an old file stays.
 
     Args:
         content: serialised ONNX, sealed or not, any names and metadata.
         contract: what the file promises.
         path: where it goes; its folder is made.
+        golden: recorded decisions that travel with it (`offline.golden.rehearse`).
 
     Raises:
         ConversionError: the graph does not fit the contract, or the file cannot be written.
     """
     sealed = seal(with_contract(content, contract, where=str(path)))
+    if golden is not None:
+        sealed = with_golden(sealed, golden)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(

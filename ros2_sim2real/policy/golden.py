@@ -165,6 +165,7 @@ def record_golden(
     network = Network if act is None else (lambda _, row: Trained(act, row))
     decisions = list(play(artefact, spec, script, network=network))
     return Golden(
+        joints=contract.joints,
         start=tuple(script.start.tolist()),
         zeroed=tuple(d.zeroed for d in decisions),
         asked=tuple(d.asked for d in decisions),

@@ -6,6 +6,7 @@ that came of it, so that a difference is found and has a name: observation term,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.errors import ContractError
 from ros2_sim2real.policy.artefact import GOLDEN_KEY, Artefact, parse_graph
 from ros2_sim2real.policy.model_file import SEAL_KEY, seal, unseal
+from ros2_sim2real.robot import JointMap
 
 MAX_BYTES = 1 << 20  # of the JSON in a policy file
 
@@ -24,12 +26,15 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 class Golden(Schema):
-    """Decisions one after the other, `1 / rate_hz` apart. Joints: contract's order, robot's signs.
+    """Decisions one after the other, `1 / rate_hz` apart. Joints in the robot's signs.
 
     An episode starts with `start`: every second one by `reset`, the others by a gap in the stamps.
     """
 
     version: Literal[1] = 1
+    joints: tuple[str, ...] = Field(
+        (), description="names of the columns of q, dq and target; empty: the contract's"
+    )
     start: tuple[bool, ...] = Field(description="an episode starts")
     zeroed: tuple[bool, ...] = Field(description="the graph's memory is zeros")
     asked: tuple[bool, ...] = Field(description="the network was asked; else a plan went on")
@@ -44,7 +49,7 @@ class Golden(Schema):
     @model_validator(mode="after")
     def _aligned(self) -> Golden:
         n = len(self.start)
-        names = [name for name in type(self).model_fields if name != "version"]
+        names = [name for name in type(self).model_fields if name not in ("version", "joints")]
         wrong = [
             name
             for name in names
@@ -57,6 +62,18 @@ class Golden(Schema):
     def __len__(self) -> int:
         """Returns the number of decisions."""
         return len(self.start)
+
+
+def in_order(golden: Golden, joints: Sequence[str]) -> Golden:
+    """Returns golden vectors whose columns follow `joints`. Raises JointMismatch."""
+    if not golden.joints or golden.joints == tuple(joints):
+        return golden
+    reorder = JointMap(ours=joints, theirs=golden.joints)
+    columns = {
+        name: tuple(tuple(reorder(row).tolist()) for row in getattr(golden, name))
+        for name in ("q", "dq", "target")
+    }
+    return golden.model_copy(update={"joints": tuple(joints), **columns})
 
 
 def golden_of(artefact: Artefact) -> Golden | None:
@@ -98,6 +115,8 @@ def check_widths(golden: Golden, contract: PolicyContract, *, where: str) -> Non
         for row in getattr(golden, name)[:1]
         if {len(r) for r in getattr(golden, name)} != {width}
     ]
+    if golden.joints and len(golden.joints) != n:
+        wrong.append(f"`golden.joints` has {len(golden.joints)} names, the contract {n}")
     if bool(golden.goal) != (contract.goal is not None):
         wrong.append("`golden.goal` and `goal` of the contract: one is there without the other")
     if wrong:

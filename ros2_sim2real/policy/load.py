@@ -12,6 +12,11 @@ from ros2_sim2real.robot import RobotSpec
 SCRIPTED = ("hold", "sine")
 
 
+def is_scripted(name: str) -> bool:
+    """Returns whether `name` means a motion without a contract."""
+    return name in SCRIPTED or name.startswith("replay:")
+
+
 def load_policy(name: str, spec: RobotSpec) -> tuple[Policy, PolicyContract | None]:
     """Returns the policy that `name` means and its contract (scripted ones have none).
 
@@ -30,6 +35,4 @@ def load_policy(name: str, spec: RobotSpec) -> tuple[Policy, PolicyContract | No
 
 def contract_of(name: str) -> PolicyContract | None:
     """Returns the contract of the policy that `name` means, None for scripted ones."""
-    if name in SCRIPTED or name.startswith("replay:"):
-        return None
-    return load_artefact(find_policy(name)).contract
+    return None if is_scripted(name) else load_artefact(find_policy(name)).contract

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ros2_sim2real.contract import PolicyContract
 from ros2_sim2real.policy.artefact import Artefact
 from ros2_sim2real.policy.golden import NetworkFactory, play, script_of
-from ros2_sim2real.policy.golden_file import Golden
+from ros2_sim2real.policy.golden_file import Golden, in_order
 from ros2_sim2real.policy.history import layout
 from ros2_sim2real.policy.network import Network
 from ros2_sim2real.robot import RobotSpec
@@ -79,8 +79,10 @@ def compare_policy(
 
     Raises:
         ContractError: the policy was not trained for this robot, or has nothing to say.
+        JointMismatch: the golden vectors are about other joints.
     """
     contract = artefact.contract
+    golden = in_order(golden, contract.joints)
     decisions = list(play(artefact, spec, script_of(golden), network=network))
     rows = range(len(golden))
     seen = np.array([d.observation for d in decisions], dtype=np.float64)

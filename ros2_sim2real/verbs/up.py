@@ -32,4 +32,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         example=f"{prog} {situation} robot:=ur5e goals:=tour",
         default=arguments(situation, {}),
     )
-    return run_plan(plan(args))
+    planned = plan(args)
+    for warning in planned.warnings:
+        sys.stderr.write(f"{prog}: warning: {warning}\n")
+    return run_plan(planned)

@@ -218,7 +218,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], str]] = {
     "joints permuted": (
         "feedforward",
         {"joints": ["elbow_joint", "shoulder_joint"], "default_pose": [-1.0, 1.2]},
-        "target.elbow_joint",
+        "joint_position",
     ),
     "a sign flipped": ("feedforward", {"signs": [1, -1], "default_pose": [1.2, 1.0]}, "joint_"),
     "other default pose": ("feedforward", {"default_pose": [1.1, -1.0]}, "target.shoulder_joint"),
