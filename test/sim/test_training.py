@@ -80,8 +80,9 @@ def test_the_same_configuration_gives_the_same_policy(tmp_path):
         np.testing.assert_array_equal(values, b[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_total(tmp_path):
-    total = updates(40)
+    total = updates(16)
     child = subprocess.Popen(
         [
             sys.executable,
