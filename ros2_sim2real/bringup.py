@@ -25,9 +25,7 @@ from ros2_sim2real.worlds import load_world
 Situation = Literal["sim", "real"]
 Value = str | float | int | bool
 TRANSPORT_VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
-MIN_RATE = (
-    50.0  # [Hz] the control rate in simulation is the policy's, or a multiple of it, from here
-)
+MIN_RATE = 25.0  # [Hz] slower states would be too old for the gate before the next one comes
 
 
 class Arguments(Schema):

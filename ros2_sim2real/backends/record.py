@@ -18,7 +18,7 @@ from ros2_sim2real.signals import Array, Command, RobotState
 
 
 class Record:
-    """Grows in memory: a minute at 500 Hz is about 5 MB for seven joints."""
+    """Grows in memory: a minute at 500 Hz is about 25 MB for seven joints."""
 
     def __init__(self, joints: Sequence[str], rate_hz: float) -> None:
         self._joints = list(joints)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ros2_sim2real.robot import Limits, load_robot
+from ros2_sim2real.safety import gate
 from ros2_sim2real.safety.gate import (
     MAX_COMMAND_AGE,
     MAX_STATE_AGE,
@@ -170,6 +171,11 @@ AnyLife.TestCase.settings = settings(max_examples=150, stateful_step_count=40, d
 TestAnyLife = AnyLife.TestCase
 
 
+def test_the_limits_of_time_and_speed_are_those_of_first_motion() -> None:
+    assert (MAX_STATE_AGE, MAX_COMMAND_AGE) == (0.05, 0.1)
+    assert (START_SPEED, RAMP, RAMP_FLOOR) == (0.05, 1.0, 0.1)
+
+
 # --- activation ---------------------------------------------------------------------------------
 
 
@@ -198,6 +204,13 @@ def test_an_arm_that_moves_is_not_taken_over(dq: Any) -> None:
     bench = Bench()
     bench.see(dq=dq)
     assert bench.activate() is Reason.START
+
+
+@pytest.mark.parametrize("dq", [(START_SPEED, 0.0), (-START_SPEED, START_SPEED)])
+def test_an_arm_that_hardly_moves_is_taken_over(dq: Any) -> None:
+    bench = Bench()
+    bench.see(dq=dq)
+    assert bench.activate() is Reason.NONE
 
 
 @pytest.mark.parametrize("q", [(1.0 + 1e-6, 0.0), (0.0, -2.1)])
@@ -303,6 +316,13 @@ def test_a_refused_command_leaves_the_last_one_in_force(wanted: Any, reason: Rea
     assert sum(n for r, n in refused.gate.counts.items() if reason in r) == 1
 
 
+@pytest.mark.parametrize("wanted", [[1.2, 0.0], [-1.2, 0.0], [0.0, 2.2], [-0.9, -1.9]])
+def test_a_command_up_to_the_margin_beyond_the_range_is_taken(wanted: Any) -> None:
+    verdict = active().step(wanted)
+    assert not verdict.reason & REFUSED
+    assert (np.sign(verdict.dq) == np.sign(wanted)).all()
+
+
 def test_a_stream_of_refusals_ends_in_a_hold() -> None:
     bench = active()
     for _ in range(20):
@@ -313,7 +333,7 @@ def test_a_stream_of_refusals_ends_in_a_hold() -> None:
     assert bench.step([math.nan, 0.0]).dq.tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("ahead_ms", [60, 3_600_000])
+@pytest.mark.parametrize("ahead_ms", [51, 3_600_000])
 def test_a_stamp_from_the_future_is_refused_never_fresh_for_ever(ahead_ms: int) -> None:
     bench = active()
     verdict = bench.step([0.5, 0.5], stamp=bench.now + PERIOD + ahead_ms * MS)
@@ -329,7 +349,15 @@ def test_an_answer_to_an_old_state_is_refused(old_ms: int) -> None:
     assert verdict.reason & REFUSED == Reason.SKEW
 
 
-@pytest.mark.parametrize("skew_ms", [-100, -20, 20])
+def test_without_stamps_on_the_states_there_is_nothing_to_compare_with() -> None:
+    bench = active()  # seen at time 0, which is no stamp
+    verdict = bench.step([0.5, 0.5], stamp=10**18, state=False)
+    assert not verdict.reason & REFUSED
+    unseen = Gate(LIMITS, rate_hz=RATE).step(Command(10**18, np.zeros(2)), now_ns=0)
+    assert not unseen.reason & REFUSED
+
+
+@pytest.mark.parametrize("skew_ms", [-100, -20, 20, 50])
 def test_topics_may_overtake_each_other(skew_ms: int) -> None:
     bench = active()
     verdict = bench.step([0.5, 0.5], stamp=bench.now + PERIOD + skew_ms * MS)
@@ -423,6 +451,19 @@ def test_a_far_command_is_slowed_down() -> None:
     assert verdict.reason & Reason.SPEED
 
 
+@pytest.mark.parametrize(
+    ("share", "reason"), [(0.9, Reason.ACCELERATION), (1.1, Reason.SPEED), (-1.1, Reason.SPEED)]
+)
+def test_what_could_not_be_followed_is_told_speed_or_acceleration(
+    share: float, reason: Reason
+) -> None:
+    bench = active()
+    for _ in range(150):  # past the ramp
+        bench.step([0.0, 0.0])
+    verdict = bench.step([share * 1.0 / RATE, 0.0])  # a share of what the speed limit allows
+    assert verdict.reason == reason
+
+
 def test_a_command_just_outside_the_soft_range_is_taken_to_its_end() -> None:
     bench = active((0.9, 0.0))
     for _ in range(300):
@@ -465,6 +506,15 @@ def test_shadow_follows_the_arm_when_nobody_asks_for_anything() -> None:
     assert bench.step().q.tolist() == [0.7, 0.7]
 
 
+def test_shadow_follows_the_arm_when_the_last_wish_is_old() -> None:
+    bench = Bench((0.7, 0.7), shadow=True)
+    bench.step([0.4, 0.4])
+    for _ in range(12):
+        verdict = bench.step()
+    assert verdict.reason & Reason.STALE_COMMAND
+    assert verdict.q.tolist() == [0.7, 0.7]
+
+
 # --- the second path ----------------------------------------------------------------------------
 
 
@@ -478,6 +528,42 @@ def test_a_spoilt_set_point_is_caught_by_the_independent_check(name: str, value:
     assert verdict.reason & Reason.INTERNAL
     assert not verdict.send
     assert bench.gate.mode is Mode.INACTIVE
+
+
+LEAST = 2 * TOLERANCE  # beyond what rounding can do
+
+
+@pytest.mark.parametrize(
+    ("q", "v", "sound"),
+    [
+        (0.9, 0.0, True),  # stays
+        (0.9 + 0.01, 0.05, True),  # as fast and as hard as may be
+        (0.9 + 0.01 + LEAST, 0.05, False),
+        (0.9 - 0.01 - LEAST, -0.05, False),
+        (0.9, 0.05 + LEAST, False),
+        (0.9, -0.05 - LEAST, False),
+        (1.0 + LEAST, 0.0, False),
+        (math.nan, 0.0, False),
+        (0.9, math.nan, False),
+        (math.inf, 0.0, False),
+    ],
+)
+def test_the_second_check_knows_the_limits_by_their_plain_definition(
+    q: float, v: float, sound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = active((0.9, 0.0))
+    before = bench.step().q.copy()
+    if q > 1.0:  # so that the step alone is no reason
+        monkeypatch.setattr(bench.gate, "_q", [0.995, 0.0])
+        before = np.array([0.995, 0.0])
+    wrong = iter([(q, v), (0.0, 0.0)])
+    monkeypatch.setattr(gate, "shape_joint", lambda *_, **__: next(wrong))
+    verdict = bench.step([0.9, 0.0])
+    assert verdict.send is sound
+    assert bool(verdict.reason & Reason.INTERNAL) is not sound
+    if not sound:
+        assert verdict.q.tolist() == before.tolist()
+        assert verdict.dq.tolist() == [0.0, 0.0]
 
 
 def test_two_gates_with_the_same_inputs_agree_bit_for_bit() -> None:
@@ -554,6 +640,18 @@ def test_a_pause_saves_up_one_period_at_most(pause: int) -> None:
     pacer = Pacer(PERIOD)
     pacer.accept(0)
     assert sum(pacer.accept(pause) for _ in range(10)) <= 2
+
+
+def test_after_a_burst_of_two_the_next_is_due_one_period_later_to_the_nanosecond() -> None:
+    pacer = Pacer(PERIOD)
+    assert [pacer.accept(t) for t in (0, 0, 0, PERIOD - 1, PERIOD, PERIOD)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_clock_that_was_set_back_does_not_stop_the_stream() -> None:

@@ -80,8 +80,9 @@ def test_the_same_configuration_gives_the_same_policy(tmp_path):
         np.testing.assert_array_equal(values, b[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_total(tmp_path):
-    total = updates(40)
+    total = updates(16)
     child = subprocess.Popen(
         [
             sys.executable,
@@ -205,10 +206,11 @@ def act_of(artefact: Artefact):
 
 
 @pytest.mark.slow
-def test_the_policy_that_ships_reaches_what_its_figures_say(root):
-    trained = load(root / "config/offline/train_reach_ur5e.yaml", TrainConfig)
-    files = sorted((root / "models/policies").glob("reach-ur5e-*.onnx"))
-    assert files, "no reach policy for the UR5e in models/policies"
+@pytest.mark.parametrize("robot", ["ur5e", "teach2"])
+def test_the_policy_that_ships_reaches_what_its_figures_say(root, robot):
+    trained = load(root / f"config/offline/train_reach_{robot}.yaml", TrainConfig)
+    files = sorted((root / "models/policies").glob(f"reach-{robot}-*.onnx"))
+    assert files, f"no reach policy for {robot} in models/policies"
     artefact = load_artefact(find_policy(str(files[-1])))
     spec = load_robot(trained.robot)
     task = Reach(spec, trained.task, trained.environment)
