@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ros2_sim2real.processes import private_domain
 
 
 def bench_arms(
-    cases: dict[str, Sequence[str]],
+    cases: Mapping[str, Sequence[str]],
     *,
     rate_hz: float,
     seconds: float,

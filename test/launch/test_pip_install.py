@@ -16,7 +16,7 @@ NODES = ("correction", "loopback", "mujoco", "pipeline", "policy", "safety")
 
 def pip(*arguments: str | Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    # --ignore-installed: otherwise pip takes the package out of the environment that runs the tests
+    # otherwise pip takes the package out of the environment that runs the tests
     quick = ["--no-deps", "--no-build-isolation", "--no-index", "--no-warn-script-location"]
     quick.append("--ignore-installed")
     done = subprocess.run(
