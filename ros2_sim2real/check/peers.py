@@ -85,7 +85,8 @@ def _ages(seen: Seen) -> Iterator[Item]:
     by_system = np.array([s.ros_ns - s.stamp_ns for s in seen.states])
     simulated = len(by_clock) > 0 and abs(float(np.median(by_clock))) < NEAR_NS
     problems: list[Item] = []
-    for name, facts in sorted(seen.nodes.items()) or [("this machine", NodeFacts(False, None))]:
+    here = [] if simulated else [("this machine", NodeFacts(False, None))]
+    for name, facts in sorted(seen.nodes.items()) or here:
         if facts.state_clock == "stamp" or facts.use_sim_time is None:
             continue  # the stamps are its time
         ages = by_clock if facts.use_sim_time else by_system

@@ -36,7 +36,7 @@ TOPICS = (
 )
 OURS = ("pipeline", "policy", "correction", "safety")  # nodes whose clocks matter
 DISCOVERY = 3.0  # [s] at most until the first state comes
-ANSWER = 1.0  # [s] for parameters
+ANSWER = 3.0  # [s] for parameters
 KEPT = 20_000  # messages
 # Best effort, so that whatever is offered is heard; deep, so that nothing is lost here.
 _ALL = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -152,7 +152,7 @@ class Arm:
 
         seen: list[Seen] = []
         looking = threading.Thread(
-            target=lambda: seen.append(look(self.bench.namespace, seconds=1.5))
+            target=lambda: seen.append(look(self.bench.namespace, seconds=2.5))
         )
         looking.start()
         self.bench.until(lambda: not looking.is_alive(), 20.0)

@@ -34,7 +34,8 @@ def start(bench: Bench, policy: str, **gate: object) -> None:
     common = {"robot": "teach2"}
     bench.start("pipeline", policy=policy, goals="tour", state_clock="stamp", **common)
     bench.start("safety", rate_hz=50.0, state_clock="stamp", mode="active", **common, **gate)
-    bench.start("mujoco", policy=policy, rate_hz=50.0, **common)
+    # /clock knows no namespace: arms of other tests would count as a second publisher
+    bench.start("mujoco", policy=policy, rate_hz=50.0, publish_clock=False, **common)
     topics = ("safety/command", "correction/command", "joint_states")
     bench.until(lambda: all(map(bench.node.count_publishers, topics)), START)
 
@@ -44,7 +45,7 @@ def checked(
 ) -> tuple[int, dict[str, dict[str, str]]]:
     args = ["check", "--policy", policy, "--robot", "teach2", "--namespace", bench.namespace]
     with pytest.raises(SystemExit) as ended:
-        main([*args, "--live", "--seconds", "2", "--json"])
+        main([*args, "--live", "--seconds", "3", "--json"])
     said = json.loads(capsys.readouterr().out)
     counts = {"passed": "pass", "warned": "warn", "failed": "fail"}
     for count, status in counts.items():
@@ -62,7 +63,7 @@ def test_a_running_simulation_passes(
     assert code == 0
     for name in ("joint_states.rate", "joint_states.name", "safety/command.publishers", "latency"):
         assert items[name]["got"]
-    assert items["joint_states.stamp"]["got"] == "simulated"
+    assert items["joint_states.stamp"]["status"] == "pass"
 
 
 @pytest.mark.timeout(90)
