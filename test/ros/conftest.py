@@ -1,4 +1,4 @@
-"""One context for all tests of the nodes, and a bench for each."""
+"""One context for the tests of a file, and a bench for each test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rclpy.signals import SignalHandlerOptions
 from ros_bench import Bench
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # other files have a context of their own kind
 def ros() -> Iterator[None]:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     yield
