@@ -58,6 +58,7 @@ EXTRAS = {
         "mypy>=1.15,<3",
         "pre-commit>=4.0,<5",
         "pytest>=8.3,<10",
+        "pytest-rerunfailures>=14,<17",
         "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.6,<4",
         "ruff>=0.12,<1",
