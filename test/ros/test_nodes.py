@@ -388,7 +388,7 @@ def test_commands_that_are_no_commands_do_not_move_the_arm(bench: Bench) -> None
     process, states = simulation(bench)
     out = bench.publisher(JointTrajectory, "safety/command")
     out.publish(trajectory(0, [math.nan, 0.0]))
-    bench.until(lambda: "not finite; the gate must stand before" in process.said)
+    bench.until(lambda: "a command that is not finite" in process.said)
 
     def refused_by_name() -> bool:
         out.publish(trajectory(0, [0.0, 0.0], ["a", "b"]))
